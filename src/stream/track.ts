@@ -1,0 +1,90 @@
+/** What a video track is, as its codec configuration says. Times of its samples are in {@link timescale} ticks. */
+export interface VideoTrack {
+  readonly kind: 'video';
+  readonly codec: 'avc1';
+  /** RFC 6381, e.g. `avc1.64001f`. */
+  readonly codecString: string;
+  /** Ticks a second: always 90000 for video. */
+  readonly timescale: number;
+  /** AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1), as it goes into `avcC`. */
+  readonly config: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  /** How frames are spaced; see {@link Cadence}. */
+  readonly cadence: Cadence;
+}
+
+/** What an audio track is. Its timescale is its sample rate, so that one tick is one audio sample. */
+export interface AudioTrack {
+  readonly kind: 'audio';
+  readonly codec: 'mp4a';
+  /** RFC 6381, e.g. `mp4a.40.2`. */
+  readonly codecString: string;
+  readonly timescale: number;
+  /** AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), as it goes into `esds`. */
+  readonly config: Uint8Array;
+  readonly channels: number;
+  /** Ticks a frame: 1024 for AAC-LC, 960 in the short-frame profile, 2048 for HE-AAC at its output rate. */
+  readonly frameTicks: number;
+}
+
+export type Track = VideoTrack | AudioTrack;
+export type TrackKind = Track['kind'];
+
+/** How a video track's frames are spaced, found out while the stream warms up. */
+export interface Cadence {
+  /** Ticks a frame when the rate is constant (may be fractional, e.g. 1501.5 at 59.94 fps); undefined when variable. */
+  readonly frameTicks: number | undefined;
+  /** Ticks from key frame to key frame when that is regular, exact (frames × frameTicks); else undefined. */
+  readonly gopTicks: number | undefined;
+}
+
+/**
+ * One access unit, in decode order, on the stream's own timeline: ticks of `track.timescale` since the Unix epoch.
+ * NAL units are length-prefixed (4 bytes), never Annex B. `data` is owned by the sample and never written again.
+ */
+export interface Sample {
+  readonly kind: TrackKind;
+  /** Decode time. Strictly grows within a track. The first key frame of a timeline has dts = pts. */
+  readonly dts: number;
+  /** Presentation time; may lie before dts (negative composition offset) when the source has B-frames. */
+  readonly pts: number;
+  /** dts of the next sample minus this one's: exact on a constant cadence, predicted there one frame ahead. */
+  readonly duration: number;
+  /** True for an IDR picture; always true for audio. */
+  readonly key: boolean;
+  readonly data: Uint8Array;
+}
+
+/** Why a new timeline began: it decides whether players are told of a discontinuity. */
+export type TimelineReason =
+  /** First publish since the server started or since the stream ended. */
+  | 'start'
+  /** The publisher was away and came back within the grace time. */
+  | 'resume'
+  /** The source's clock jumped, or drifted too far from ours. */
+  | 'jump'
+  /** Codec configuration or the set of tracks changed. */
+  | 'tracks';
+
+/** A stretch of media with one set of tracks on one continuous clock. */
+export interface Timeline {
+  readonly reason: TimelineReason;
+  readonly video: VideoTrack | undefined;
+  readonly audio: AudioTrack | undefined;
+  /** Epoch time of the first sample's presentation, milliseconds, fractional. */
+  readonly startMs: number;
+}
+
+/**
+ * What eats a stream: the packager, the encoder. Calls come in order: begin, sample…, then begin again (a new
+ * timeline), or away, or end. Calls are synchronous and must not throw or block.
+ */
+export interface StreamSink {
+  begin(timeline: Timeline): void;
+  sample(sample: Sample): void;
+  /** The publisher is gone but may come back within the grace time: flush what is held. */
+  away(): void;
+  /** The stream is over. */
+  end(): void;
+}
