@@ -16,7 +16,7 @@ export interface HttpRequest {
   /** Value of a header (lower-case name); '' when absent. */
   header(name: string): string;
   /**
-   * The whole body.
+   * The whole body; may be asked for once, also after the handler has awaited something.
    * @throws AppError HTTP_BODY_TOO_LARGE past `limitBytes` (counted, not believed), HTTP_UNSUPPORTED_ENCODING.
    */
   body(limitBytes: number): Promise<Uint8Array>;
@@ -61,11 +61,14 @@ export interface SharedBytes {
 export interface HttpResponse {
   /** The peer has gone, or we cut it. */
   readonly aborted: boolean;
-  /** Runs once if the peer goes away before the answer is complete. */
+  /** Runs once if the peer goes away before the answer is complete; at once when it already has. */
   onAbort(callback: () => void): void;
   /** Sends the whole answer, now or later. */
   send(answer: HttpAnswer): void;
-  /** Begins a chunked answer; headers leave at once. */
+  /**
+   * Begins a chunked answer. The `node` driver sends the headers at once and each chunk with its closing CRLF;
+   * `uws` completes the headers with the first chunk and sends the CRLF of a chunk with the next one.
+   */
   open(status: number, headers: HeaderBlock): BodyStream;
 }
 
@@ -78,21 +81,53 @@ export interface HttpServer {
   /** The real port. */
   readonly port: number;
   /**
-   * Stops accepting, lets answers in progress finish for at most `graceMs`, then cuts what is left.
-   * Idempotent.
+   * Lame duck: stops accepting, marks each further answer `Connection: close`, lets answers in progress finish for
+   * at most `graceMs` (0, the default, cuts at once), then cuts what is left. Kept idle connections stay open for
+   * a moment, so that a request already on its way still gets its answer. Idempotent.
    */
   close(graceMs?: number): Promise<void>;
 }
 
-/** Limits every HTTP listener keeps; each has a metric and a line in docs/config.md. */
+/**
+ * Limits every HTTP listener keeps; each has a metric and a line in docs/config.md.
+ * The `uws` driver has its own fixed clock for headers, idle and stalled connections: 10 s in steps of 4 s. There
+ * `headersTimeoutMs`, `idleTimeoutMs` and `requestTimeoutMs` are not looked at (it takes no bodies), and
+ * `stallTimeoutMs` counts only where it is shorter; and a reader of a growing body that has once been behind is
+ * closed when 10 s pass without a further chunk.
+ */
 export interface HttpLimits {
+  /** Further connections are reset. */
   readonly maxConnections: number;
+  /**
+   * Further connections of one remote address are reset. 0 = no limit, for a listener behind a proxy.
+   * `uws` counts from the kernel's table and so keeps it on Linux only.
+   */
   readonly maxConnectionsPerAddress: number;
+  /** Request line and headers; past it 431. `uws` has one value in a process: that of the first listener. */
   readonly maxHeaderBytes: number;
+  /** From the opening of the connection, or the first byte of a later request, to the end of the headers. */
   readonly headersTimeoutMs: number;
+  /** To the end of the body; 0 = none. */
+  readonly requestTimeoutMs: number;
+  /** A kept connection without a request is closed. */
   readonly idleTimeoutMs: number;
   /** A reader this far behind is cut. */
   readonly maxBacklogBytes: number;
   /** A reader that takes no byte for this long while bytes wait is cut. */
   readonly stallTimeoutMs: number;
 }
+
+/** Header lines of one request that are taken; past it 431. */
+export const MAX_HEADER_LINES = 64;
+
+/** What a listener keeps unless told otherwise. */
+export const DEFAULT_HTTP_LIMITS: HttpLimits = {
+  maxConnections: 10_000,
+  maxConnectionsPerAddress: 200,
+  maxHeaderBytes: 8192,
+  headersTimeoutMs: 5000,
+  requestTimeoutMs: 8000,
+  idleTimeoutMs: 15_000,
+  maxBacklogBytes: 2 * 1024 * 1024,
+  stallTimeoutMs: 10_000,
+};

@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from './base/clock.ts';
+import { Closer } from './base/closer.ts';
+import type { Logger } from './base/log.ts';
+import { Metrics } from './base/metrics.ts';
+import type { Config } from './config.ts';
+import { openAdminToken, type AdminToken } from './control/admin-token.ts';
+import { createControlApi } from './control/control-api.ts';
+import { EventLoopWatchdog } from './control/event-loop-watchdog.ts';
+import { createMetricsEndpoint, registerProcessMetrics } from './control/metrics-endpoint.ts';
+import type { StreamDirectory } from './control/stream-status.ts';
+import { createHttpServer } from './http/create-http-server.ts';
+import type { HttpHandler, HttpServer } from './http/types.ts';
+import { createKeyAuthoriser, createOpenAuthoriser } from './ingest/authorise.ts';
+import { PublishKeys } from './ingest/publish-keys.ts';
+import { RtmpServer } from './ingest/rtmp/rtmp-server.ts';
+import { Origin } from './origin/origin.ts';
+import { loadPageFiles, type PageFiles } from './origin/page-files.ts';
+import { PackagerDirectory } from './packager/packager-directory.ts';
+import { PackagerMetrics } from './packager/packager-metrics.ts';
+import { openFileJournal } from './state/file-journal.ts';
+import { StreamHub } from './stream/hub.ts';
+import { parseStreamRecord, type StreamJournal, type StreamRecord } from './stream/journal.ts';
+
+/** What the whole server takes from the process it runs in. */
+export interface AppDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The real ports, once everything listens. */
+export interface AppPorts {
+  readonly rtmp: number;
+  readonly http: number;
+  readonly control: number;
+  readonly metrics: number;
+}
+
+/** The server: every part made and wired, nothing opened before `start()`. */
+export interface App {
+  readonly metrics: Metrics;
+  readonly publishKeys: PublishKeys;
+  /** Opens files and ports. @throws AppError of whatever cannot be opened; what was opened is closed again. */
+  start(): Promise<AppPorts>;
+  /**
+   * Publishers are let go, viewers' answers end, no stream is ended for it (no ENDLIST): numbers go on after a
+   * restart. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
+/** The built web pages lie beside this module in dist/; when it runs from src/ they are still in dist/. */
+const PAGES = fileURLToPath(new URL('../dist/web', import.meta.url));
+const VERSION = readVersion();
+
+/** Makes the server out of its parts: the one place that knows them all. */
+export function createApp(config: Config, deps: AppDeps): App {
+  const { clock, log } = deps;
+  const metrics = new Metrics();
+  registerProcessMetrics(metrics);
+  const dataDir = resolve(config.dataDir);
+  const publishKeys = new PublishKeys(dataDir, { randomBytes, clock });
+  const journal = new LateJournal();
+  const directory = new PackagerDirectory(config.live, {
+    clock,
+    log: log.child({ area: 'packager' }),
+    metrics: new PackagerMetrics(metrics),
+    journal,
+  });
+  const hub = new StreamHub(config.live, {
+    clock,
+    log: log.child({ area: 'stream' }),
+    metrics,
+    createSink: (stream) => directory.createSink(stream),
+  });
+  const rtmp = new RtmpServer(config.rtmp, {
+    hub,
+    authoriser: config.ingest.auth === 'none' ? createOpenAuthoriser() : createKeyAuthoriser(publishKeys),
+    clock,
+    log: log.child({ area: 'rtmp' }),
+    metrics,
+    randomBytes,
+  });
+  const services = { streams: streamDirectory(hub, directory, publishKeys), keys: publishKeys };
+  const closer = new Closer();
+
+  async function start(): Promise<AppPorts> {
+    const watchdog = new EventLoopWatchdog({ clock, metrics });
+    closer.defer(() => watchdog.close());
+    const files = await openFiles();
+    const origin = createOrigin(files.pages);
+    let ready = false;
+    const problems = (): string[] => {
+      const block = watchdog.problem();
+      return [...(ready ? [] : ['not all listeners are open']), ...(block === undefined ? [] : [block])];
+    };
+    const control = createControlApi({
+      services: { ...services, problems },
+      token: files.token,
+      clock,
+      metrics,
+      version: VERSION,
+      next: origin.handler,
+    });
+    const ports = {
+      http: await listen('media', { ...config.http }, origin.handler),
+      control: await listen('control', { ...config.control, driver: 'node' }, control),
+      metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
+      rtmp: await rtmp.listen(),
+    };
+    closer.defer(() => origin.close());
+    closer.defer(() => hub.close());
+    closer.defer(() => rtmp.close());
+    closer.defer(() => {
+      ready = false;
+    });
+    ready = true;
+    log.info({ event: 'listening', ports, version: VERSION, admin: files.token.file }, 'listening');
+    return ports;
+  }
+
+  async function openFiles(): Promise<{ token: AdminToken; pages: PageFiles }> {
+    const opened = await openFileJournal(join(dataDir, 'streams'), {
+      parse: parseStreamRecord,
+      log: log.child({ area: 'journal' }),
+    });
+    closer.defer(() => opened.close());
+    closer.defer(() => directory.close());
+    journal.open(opened);
+    return { token: await openAdminToken(dataDir, randomBytes), pages: await loadPageFiles(PAGES) };
+  }
+
+  function createOrigin(pages: PageFiles): Origin {
+    return new Origin(
+      {
+        maxWaiters: config.live.maxWaiters,
+        segmentHoldMs: config.live.segmentMs + SEGMENT_HOLD_SLACK_MS,
+        publicIndex: config.http.publicIndex,
+        mpd: { clockUrl: '../../time', targetLatencyMs: config.live.targetLatencyMs },
+      },
+      {
+        directory,
+        liveStreams: () => directory.watchable(),
+        clock,
+        log: log.child({ area: 'origin' }),
+        metrics,
+        pages,
+      },
+    );
+  }
+
+  async function listen(
+    listener: string,
+    options: { readonly host: string; readonly port: number; readonly driver: 'auto' | 'uws' | 'node' },
+    handler: HttpHandler,
+  ): Promise<number> {
+    const server: HttpServer = await createHttpServer(
+      { host: options.host, port: options.port, driver: options.driver, limits: config.http, listener },
+      { log: log.child({ area: 'http' }), metrics, clock },
+      handler,
+    );
+    closer.defer(() => server.close(config.shutdown.drainMs));
+    return server.port;
+  }
+
+  return {
+    metrics,
+    publishKeys,
+    async start() {
+      try {
+        return await start();
+      } catch (error) {
+        await closer.close();
+        throw error;
+      }
+    },
+    close: () => closer.close(),
+  };
+}
+
+/** A player whose clock runs ahead may ask this much before a segment begins and is held, not refused. */
+const SEGMENT_HOLD_SLACK_MS = 500;
+
+/** The journal is opened with the server, but packagers are wired to it before; nothing is published until then. */
+class LateJournal implements StreamJournal {
+  #journal: StreamJournal | undefined;
+
+  open(journal: StreamJournal): void {
+    this.#journal = journal;
+  }
+
+  load(stream: string): StreamRecord | undefined {
+    return this.#journal?.load(stream);
+  }
+
+  save(stream: string, record: StreamRecord): void {
+    this.#journal?.save(stream, record);
+  }
+}
+
+/** What the control API says of streams: those being published, and those that only have a key. */
+function streamDirectory(hub: StreamHub, directory: PackagerDirectory, keys: PublishKeys): StreamDirectory {
+  return {
+    async streams() {
+      const published = new Map(hub.streams().map((snapshot) => [snapshot.stream, snapshot]));
+      const names = new Set([...published.keys(), ...(await keys.list()).map(({ stream }) => stream)]);
+      return [...names].sort().map((id) => {
+        const window = directory.window(id);
+        return { id, state: window?.state ?? 'idle', publisher: published.get(id)?.publisher, window };
+      });
+    },
+    kick(stream) {
+      if (!hub.stream(stream)?.publisher) return false;
+      hub.kick(stream);
+      return true;
+    },
+  };
+}
+
+function readVersion(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return manifest.version;
+}

@@ -1,0 +1,139 @@
+import type { ControlRoute } from './routes.ts';
+
+/** The path the document itself is served under. */
+export const OPENAPI_PATH = '/v1/openapi.json';
+
+const string = { type: 'string' };
+const integer = { type: 'integer' };
+const nullable = (schema: object): object => ({ anyOf: [schema, { type: 'null' }] });
+const object = (properties: Readonly<Record<string, object>>, optional: readonly string[] = []): object => ({
+  type: 'object',
+  properties,
+  required: Object.keys(properties).filter((name) => !optional.includes(name)),
+});
+
+const SCHEMAS = {
+  Stream: object({
+    id: { ...string, pattern: '^[A-Za-z0-9_-]{1,64}$' },
+    state: { ...string, enum: ['idle', 'live', 'away', 'ended'] },
+    playable: { type: 'boolean', description: 'Manifests are served: at least one segment is complete' },
+    publisher: nullable(
+      object({
+        protocol: { ...string, examples: ['rtmp'] },
+        session: { ...string, description: 'As in the log' },
+        remoteAddress: string,
+        sinceMs: { type: 'number', description: 'Milliseconds since the Unix epoch' },
+      }),
+    ),
+    tracks: {
+      type: 'array',
+      items: object(
+        {
+          kind: { ...string, enum: ['video', 'audio'] },
+          codec: { ...string, description: 'RFC 6381' },
+          width: integer,
+          height: integer,
+          frameRate: { type: ['number', 'null'], description: 'null when it varies' },
+          sampleRate: integer,
+          channels: integer,
+        },
+        ['width', 'height', 'frameRate', 'sampleRate', 'channels'],
+      ),
+    },
+    renditions: {
+      type: 'array',
+      items: object({
+        id: string,
+        firstNumber: { ...integer, description: 'Oldest segment listed' },
+        lastNumber: { ...integer, description: 'Newest segment, may still be growing' },
+        averageBps: { type: 'number' },
+        peakBps: { type: 'number' },
+      }),
+    },
+    urls: object({ page: string, hls: string, dash: string }),
+  }),
+  StreamList: object({ streams: { type: 'array', items: { $ref: '#/components/schemas/Stream' } } }),
+  PublishKey: object({
+    stream: string,
+    key: { ...string, description: 'Shown once; only its hash is kept' },
+  }),
+  Health: object({ server: { const: 'headwater' }, status: { const: 'ok' } }),
+  Readiness: object({ ready: { type: 'boolean' }, problems: { type: 'array', items: string } }),
+  Problem: object(
+    {
+      type: string,
+      title: string,
+      status: integer,
+      code: { ...string, description: 'Stable, see docs/errors.md' },
+      detail: string,
+    },
+    ['type', 'title', 'detail'],
+  ),
+};
+
+/** The OpenAPI 3.1 document of a route table. */
+export function renderOpenApi(routes: readonly ControlRoute[], version: string): object {
+  const paths: Record<string, Record<string, object>> = {};
+  for (const route of routes) {
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: renderOperation(route) };
+  }
+  paths[OPENAPI_PATH] = { get: OPENAPI_OPERATION };
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Headwater control API', version },
+    paths,
+    components: {
+      schemas: SCHEMAS,
+      securitySchemes: {
+        adminToken: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'Content of secrets/admin.token in the data folder',
+        },
+      },
+    },
+  };
+}
+
+const OPENAPI_OPERATION = {
+  operationId: 'openApi',
+  summary: 'This document',
+  security: [],
+  responses: {
+    200: {
+      description: 'OpenAPI 3.1 document',
+      content: { 'application/json': { schema: { type: 'object' } } },
+    },
+  },
+};
+
+const ADMIN_RESPONSES = {
+  401: { description: 'The admin token is missing or wrong', schema: 'Problem' },
+  429: { description: 'Too many wrong tokens from this address', schema: 'Problem' },
+};
+
+function renderOperation(route: ControlRoute): object {
+  const responses = Object.entries({
+    ...route.responses,
+    ...(route.auth === 'admin' ? ADMIN_RESPONSES : {}),
+  });
+  return {
+    operationId: route.operationId,
+    summary: route.summary,
+    security: route.auth === 'admin' ? [{ adminToken: [] }] : [],
+    ...(route.path.includes('{id}')
+      ? { parameters: [{ name: 'id', in: 'path', required: true, schema: SCHEMA_ID }] }
+      : {}),
+    responses: Object.fromEntries(
+      responses.map(([status, { description, schema }]) => [status, { description, ...content(schema) }]),
+    ),
+  };
+}
+
+const SCHEMA_ID = { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' };
+
+function content(schema: string | undefined): object {
+  if (schema === undefined) return {};
+  const type = schema === 'Problem' ? 'application/problem+json' : 'application/json';
+  return { content: { [type]: { schema: { $ref: `#/components/schemas/${schema}` } } } };
+}

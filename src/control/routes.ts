@@ -1,0 +1,141 @@
+import { AppError } from '../base/errors.ts';
+import { renderStream, type KeyRotator, type StreamDirectory, type StreamStatus } from './stream-status.ts';
+
+/** What the control API's calls work on. */
+export interface ControlServices {
+  readonly streams: StreamDirectory;
+  readonly keys: KeyRotator;
+  /** Sentences on what keeps the server from doing its work; empty when it is ready. */
+  readonly problems: () => readonly string[];
+}
+
+/** Answer of one call: JSON, or nothing (204). */
+export interface CallResult {
+  readonly status: number;
+  readonly json?: object;
+}
+
+/** One call of the control API. Routing, access and the OpenAPI document are all made from this table. */
+export interface ControlRoute {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** OpenAPI template; `{id}` is a stream name. */
+  readonly path: string;
+  /** Who may call it: whoever has the admin token, or anybody. */
+  readonly auth: 'admin' | 'none';
+  readonly operationId: string;
+  readonly summary: string;
+  /** Status codes with what they mean; 401 and 429 are added where a token is asked for. */
+  readonly responses: Readonly<Record<number, { readonly description: string; readonly schema?: string }>>;
+  call(services: ControlServices, id: string): CallResult | Promise<CallResult>;
+}
+
+const STREAM_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+export const CONTROL_ROUTES: readonly ControlRoute[] = [
+  {
+    method: 'GET',
+    path: '/v1/streams',
+    auth: 'admin',
+    operationId: 'listStreams',
+    summary: 'Every stream that has a publish key or is being published',
+    responses: { 200: { description: 'The streams', schema: 'StreamList' } },
+    async call({ streams }) {
+      return { status: 200, json: { streams: (await streams.streams()).map(renderStream) } };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/streams/{id}',
+    auth: 'admin',
+    operationId: 'getStream',
+    summary: 'One stream',
+    responses: {
+      200: { description: 'The stream', schema: 'Stream' },
+      400: { description: 'Not a stream name', schema: 'Problem' },
+      404: { description: 'No such stream', schema: 'Problem' },
+    },
+    async call({ streams }, id) {
+      return { status: 200, json: renderStream(await findStream(streams, id)) };
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/streams/{id}/publisher',
+    auth: 'admin',
+    operationId: 'kickPublisher',
+    summary: 'Disconnect the publisher; with its key it may come back',
+    responses: {
+      204: { description: 'Disconnected' },
+      400: { description: 'Not a stream name', schema: 'Problem' },
+      404: { description: 'No such stream, or nobody is publishing it', schema: 'Problem' },
+    },
+    async call({ streams }, id) {
+      const { publisher } = await findStream(streams, id);
+      if (!publisher) throw new AppError('STREAM_OFFLINE');
+      streams.kick(id);
+      return { status: 204 };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/streams/{id}/key',
+    auth: 'admin',
+    operationId: 'rotateKey',
+    summary: 'Give the stream a new publish key; the old one stops working and its publisher is disconnected',
+    responses: {
+      200: { description: 'The new key, shown this once', schema: 'PublishKey' },
+      400: { description: 'Not a stream name', schema: 'Problem' },
+      404: { description: 'The stream has no publish key', schema: 'Problem' },
+    },
+    async call({ streams, keys }, id) {
+      requireName(id);
+      const key = await keys.rotate(id);
+      kickIfPublishing(streams, id);
+      return { status: 200, json: { stream: id, key } };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/healthz',
+    auth: 'none',
+    operationId: 'health',
+    summary: 'Is the process alive',
+    responses: { 200: { description: 'Alive', schema: 'Health' } },
+    call: () => ({ status: 200, json: { server: 'headwater', status: 'ok' } }),
+  },
+  {
+    method: 'GET',
+    path: '/readyz',
+    auth: 'none',
+    operationId: 'readiness',
+    summary: 'May traffic be sent here',
+    responses: {
+      200: { description: 'Ready', schema: 'Readiness' },
+      503: { description: 'Not ready; `problems` says why', schema: 'Readiness' },
+    },
+    call({ problems }) {
+      const found = problems();
+      return { status: found.length === 0 ? 200 : 503, json: { ready: found.length === 0, problems: found } };
+    },
+  },
+];
+
+async function findStream(streams: StreamDirectory, id: string): Promise<StreamStatus> {
+  requireName(id);
+  const found = (await streams.streams()).find((stream) => stream.id === id);
+  if (!found) throw new AppError('STREAM_NOT_FOUND');
+  return found;
+}
+
+/** For a key that is already new: nobody there to disconnect is no failure. */
+function kickIfPublishing(streams: StreamDirectory, id: string): void {
+  try {
+    streams.kick(id);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+  }
+}
+
+function requireName(id: string): void {
+  if (!STREAM_NAME.test(id)) throw new AppError('STREAM_NAME_INVALID');
+}

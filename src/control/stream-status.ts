@@ -1,0 +1,84 @@
+import type { LiveState, LiveWindow, Rendition } from '../stream/live-window.ts';
+import type { Track } from '../stream/track.ts';
+
+/** One stream as the control API needs it from the rest of the server. */
+export interface StreamStatus {
+  readonly id: string;
+  /** `idle`: it has a publish key but nobody has published since the server started. */
+  readonly state: LiveState | 'idle';
+  readonly publisher: PublisherStatus | undefined;
+  readonly window: LiveWindow | undefined;
+}
+
+/** Who publishes now, and since when. */
+export interface PublisherStatus {
+  readonly protocol: string;
+  /** As in the log. */
+  readonly session: string;
+  readonly remoteAddress: string;
+  /** Wall-clock ms. */
+  readonly sinceMs: number;
+}
+
+/** What the control API asks the server about streams. */
+export interface StreamDirectory {
+  /** Every known stream, by id. */
+  streams(): readonly StreamStatus[] | Promise<readonly StreamStatus[]>;
+  /**
+   * Disconnects the publisher of a stream.
+   * @throws AppError STREAM_NOT_FOUND or STREAM_OFFLINE when nobody is publishing it
+   */
+  kick(stream: string): void;
+}
+
+/** Gives a stream a new publish key; the old one stops working. */
+export interface KeyRotator {
+  /** @throws AppError STREAM_NOT_FOUND */
+  rotate(stream: string): Promise<string>;
+}
+
+/** The JSON of one stream, `Stream` in the OpenAPI document. */
+export function renderStream(status: StreamStatus): object {
+  const { id, state, publisher, window } = status;
+  const period = window?.periods.at(-1);
+  return {
+    id,
+    state,
+    playable: window?.published ?? false,
+    publisher: publisher
+      ? {
+          protocol: publisher.protocol,
+          session: publisher.session,
+          remoteAddress: publisher.remoteAddress,
+          sinceMs: publisher.sinceMs,
+        }
+      : null,
+    tracks: [period?.video, period?.audio].flatMap((track) => (track ? [renderTrack(track)] : [])),
+    renditions: (window?.renditions ?? []).map(renderRendition),
+    urls: { page: `/live/${id}/`, hls: `/live/${id}/index.m3u8`, dash: `/live/${id}/index.mpd` },
+  };
+}
+
+function renderTrack(track: Track): object {
+  if (track.kind === 'audio') {
+    return { kind: 'audio', codec: track.codecString, sampleRate: track.timescale, channels: track.channels };
+  }
+  const { frameTicks } = track.cadence;
+  return {
+    kind: 'video',
+    codec: track.codecString,
+    width: track.width,
+    height: track.height,
+    frameRate: frameTicks === undefined ? null : Math.round((track.timescale / frameTicks) * 1000) / 1000,
+  };
+}
+
+function renderRendition(rendition: Rendition): object {
+  return {
+    id: rendition.id,
+    firstNumber: rendition.firstListed,
+    lastNumber: rendition.segments.at(-1)?.number ?? rendition.firstListed,
+    averageBps: rendition.averageBps,
+    peakBps: rendition.peakBps,
+  };
+}

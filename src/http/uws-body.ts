@@ -1,0 +1,141 @@
+import type { Clock } from '../base/clock.ts';
+import { MAX_CORKED_WRITE_BYTES, type NativeResponse } from './uws-native.ts';
+import type { BodyStream, SharedBytes } from './types.ts';
+
+/**
+ * Sends a body of known length that may be larger than what the socket takes at once: each buffer is offered with
+ * `tryEnd`, which keeps nothing in user space, and is offered again from where it stopped when the socket drains.
+ */
+export class UwsWholeBody {
+  readonly #res: NativeResponse;
+  readonly #parts: readonly Uint8Array[];
+  readonly #totalBytes: number;
+  readonly #clock: Clock;
+  readonly #onDone: () => void;
+  #index = 0;
+  /** Where part `#index` starts in the body. */
+  #partStart = 0;
+  #waiting = false;
+  /** When the socket last took bytes. */
+  lastProgressMs: number;
+
+  constructor(
+    res: NativeResponse,
+    parts: readonly Uint8Array[],
+    totalBytes: number,
+    clock: Clock,
+    onDone: () => void,
+  ) {
+    this.#res = res;
+    this.#parts = parts;
+    this.#totalBytes = totalBytes;
+    this.#clock = clock;
+    this.#onDone = onDone;
+    this.lastProgressMs = clock.monotonicMs();
+  }
+
+  /** Offers bytes from `offset` of the body on. `false` when the socket is full. */
+  pump(offset: number): boolean {
+    this.lastProgressMs = this.#clock.monotonicMs();
+    this.#seek(offset);
+    for (let part = this.#parts[this.#index]; part; part = this.#parts[++this.#index]) {
+      const from = Math.max(0, offset - this.#partStart);
+      const [ok, done] = this.#res.tryEnd(from > 0 ? part.subarray(from) : part, this.#totalBytes);
+      if (done) {
+        this.#onDone();
+        return true;
+      }
+      if (!ok) {
+        this.#waitForDrain();
+        return false;
+      }
+      this.#partStart += part.length;
+    }
+    return true;
+  }
+
+  #seek(offset: number): void {
+    for (let part = this.#parts[this.#index]; part; part = this.#parts[++this.#index]) {
+      if (offset < this.#partStart + part.length) return;
+      this.#partStart += part.length;
+    }
+  }
+
+  #waitForDrain(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#res.onWritable((offset) => this.pump(offset));
+  }
+}
+
+/** What a stream asks of its response. */
+export interface UwsStreamOwner {
+  readonly pending: boolean;
+  cork(write: () => void): void;
+  cut(reason: 'backlog' | 'stalled'): void;
+  endStream(): void;
+}
+
+/** A chunked body in pieces that fit the native cork buffer. */
+export class UwsBodyStream implements BodyStream {
+  readonly #owner: UwsStreamOwner;
+  readonly #res: NativeResponse;
+  readonly #clock: Clock;
+  readonly #limits: { readonly maxBacklogBytes: number; readonly stallTimeoutMs: number };
+  #ended = false;
+  #piece: Uint8Array = new Uint8Array(0);
+  #wasEmpty = false;
+  #behindSinceMs: number | undefined;
+
+  /**
+   * Bytes written since the native buffer was last seen empty. The binary does not tell how full it is, only, one
+   * write late, that it is not empty: so this is an upper bound.
+   */
+  backlogBytes = 0;
+
+  constructor(
+    owner: UwsStreamOwner,
+    res: NativeResponse,
+    clock: Clock,
+    limits: { readonly maxBacklogBytes: number; readonly stallTimeoutMs: number },
+  ) {
+    this.#owner = owner;
+    this.#res = res;
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  write(shared: SharedBytes): void {
+    const { data } = shared;
+    for (let start = 0; start < data.length; start += MAX_CORKED_WRITE_BYTES) {
+      if (this.#ended || !this.#owner.pending) return;
+      this.#writePiece(data.subarray(start, start + MAX_CORKED_WRITE_BYTES));
+    }
+  }
+
+  end(): void {
+    if (this.#ended || !this.#owner.pending) return;
+    this.#ended = true;
+    this.#owner.endStream();
+  }
+
+  /** One for all pieces: a closure for each piece of each reader would be most of the garbage of a stream. */
+  readonly #writeCorked = (): void => {
+    this.#wasEmpty = this.#res.write(this.#piece);
+  };
+
+  #writePiece(piece: Uint8Array): void {
+    this.#piece = piece;
+    this.#owner.cork(this.#writeCorked);
+    if (this.#wasEmpty) {
+      this.backlogBytes = 0;
+      this.#behindSinceMs = undefined;
+      return;
+    }
+    const now = this.#clock.monotonicMs();
+    this.backlogBytes += piece.length;
+    this.#behindSinceMs ??= now;
+    if (this.backlogBytes > this.#limits.maxBacklogBytes) this.#owner.cut('backlog');
+    else if (now - this.#behindSinceMs >= this.#limits.stallTimeoutMs) this.#owner.cut('stalled');
+  }
+}

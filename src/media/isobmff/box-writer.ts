@@ -1,0 +1,92 @@
+/** A box type as the four bytes it is: the number for 'moof' and so on. */
+export function fourCc(type: string): number {
+  return (
+    ((type.charCodeAt(0) << 24) |
+      (type.charCodeAt(1) << 16) |
+      (type.charCodeAt(2) << 8) |
+      type.charCodeAt(3)) >>>
+    0
+  );
+}
+
+const TWO_32 = 2 ** 32;
+
+/**
+ * Writes boxes front to back into one buffer of the size given. Sizes of open boxes are patched when they end.
+ * Writing past the buffer is a bug of the caller and throws RangeError.
+ */
+export class BoxWriter {
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  #offset = 0;
+
+  constructor(sizeBytes: number) {
+    this.bytes = new Uint8Array(sizeBytes);
+    this.#view = new DataView(this.bytes.buffer);
+  }
+
+  /** Bytes written so far. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Opens a box and returns the token {@link end} wants. */
+  begin(type: number): number {
+    const start = this.#offset;
+    this.#offset += 4;
+    this.u32(type);
+    return start;
+  }
+
+  /** Opens a FullBox: header, version and flags. */
+  beginFull(type: number, version: number, flags: number): number {
+    const start = this.begin(type);
+    this.u32(version * 0x1000000 + flags);
+    return start;
+  }
+
+  /** Closes the box that {@link begin} opened, now that its size is known. */
+  end(start: number): void {
+    this.#view.setUint32(start, this.#offset - start);
+  }
+
+  u8(value: number): void {
+    this.#view.setUint8(this.#offset, value);
+    this.#offset += 1;
+  }
+
+  u16(value: number): void {
+    this.#view.setUint16(this.#offset, value);
+    this.#offset += 2;
+  }
+
+  u32(value: number): void {
+    this.#view.setUint32(this.#offset, value);
+    this.#offset += 4;
+  }
+
+  i32(value: number): void {
+    this.#view.setInt32(this.#offset, value);
+    this.#offset += 4;
+  }
+
+  /** A 64-bit value below 2^53, as two halves: ticks since 1970 at 90 kHz are about 1.6e14. */
+  u64(value: number): void {
+    this.u32(Math.floor(value / TWO_32));
+    this.u32(value % TWO_32);
+  }
+
+  zeros(count: number): void {
+    this.#offset += count;
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.#offset);
+    this.#offset += bytes.length;
+  }
+
+  /** ASCII text without a terminator. */
+  ascii(text: string): void {
+    for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i));
+  }
+}

@@ -1,0 +1,227 @@
+import { BoxWriter, fourCc } from './box-writer.ts';
+
+/** What an initialization segment must know of an H.264 track. */
+export interface VideoInit {
+  readonly kind: 'video';
+  readonly timescale: number;
+  /** AVCDecoderConfigurationRecord. */
+  readonly config: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What an initialization segment must know of an AAC track. */
+export interface AudioInit {
+  readonly kind: 'audio';
+  /** The sample rate, too. */
+  readonly timescale: number;
+  /** AudioSpecificConfig. */
+  readonly config: Uint8Array;
+  readonly channels: number;
+}
+
+export type TrackInit = VideoInit | AudioInit;
+
+/** Every file holds one track. */
+export const TRACK_ID = 1;
+
+/** All that is written here besides the codec configuration fits well within this. */
+const FIXED_BYTES = 1024;
+
+/** Unity matrix of tkhd and mvhd (ISO/IEC 14496-12 8.2.2): 16.16, 2.30 in the last column. */
+const UNITY_MATRIX = [0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000] as const;
+
+/** ISO 639-2 'und', packed five bits a letter. */
+const LANGUAGE_UNDETERMINED = 0x55c4;
+
+/** Flags of tkhd: enabled, in movie, in preview. */
+const TRACK_IN_USE = 0x7;
+
+/**
+ * The CMAF header of a track (ISO/IEC 23000-19 7.3): ftyp and moov, no samples, duration 0. The structural brand is
+ * cmf2 because chunks carry trun version 1 with negative composition offsets and there is no edit list.
+ */
+export function writeInitSegment(track: TrackInit): Uint8Array {
+  const writer = new BoxWriter(FIXED_BYTES + track.config.length);
+  writeFileType(writer, track.kind);
+  const moov = writer.begin(fourCc('moov'));
+  writeMovieHeader(writer, track.timescale);
+  const trak = writer.begin(fourCc('trak'));
+  writeTrackHeader(writer, track);
+  writeMedia(writer, track);
+  writer.end(trak);
+  writeMovieExtends(writer);
+  writer.end(moov);
+  return writer.bytes.slice(0, writer.offset);
+}
+
+/** Audio has no composition offsets, so it keeps the stricter cmfc as well. */
+const COMPATIBLE_BRANDS = {
+  video: ['cmf2', 'iso6', 'dash'],
+  audio: ['cmf2', 'cmfc', 'iso6', 'dash'],
+} as const;
+
+function writeFileType(writer: BoxWriter, kind: TrackInit['kind']): void {
+  const ftyp = writer.begin(fourCc('ftyp'));
+  writer.ascii('cmf2');
+  writer.u32(0);
+  for (const brand of COMPATIBLE_BRANDS[kind]) writer.ascii(brand);
+  writer.end(ftyp);
+}
+
+function writeMovieHeader(writer: BoxWriter, timescale: number): void {
+  const mvhd = writer.beginFull(fourCc('mvhd'), 0, 0);
+  writer.zeros(8);
+  writer.u32(timescale);
+  writer.u32(0);
+  writer.u32(0x10000);
+  writer.u16(0x100);
+  writer.zeros(10);
+  for (const cell of UNITY_MATRIX) writer.u32(cell);
+  writer.zeros(24);
+  writer.u32(TRACK_ID + 1);
+  writer.end(mvhd);
+}
+
+function writeTrackHeader(writer: BoxWriter, track: TrackInit): void {
+  const tkhd = writer.beginFull(fourCc('tkhd'), 0, TRACK_IN_USE);
+  writer.zeros(8);
+  writer.u32(TRACK_ID);
+  writer.zeros(4 + 4 + 8 + 4);
+  writer.u16(track.kind === 'audio' ? 0x100 : 0);
+  writer.zeros(2);
+  for (const cell of UNITY_MATRIX) writer.u32(cell);
+  writer.u32(track.kind === 'video' ? track.width * 0x10000 : 0);
+  writer.u32(track.kind === 'video' ? track.height * 0x10000 : 0);
+  writer.end(tkhd);
+}
+
+function writeMedia(writer: BoxWriter, track: TrackInit): void {
+  const mdia = writer.begin(fourCc('mdia'));
+  const mdhd = writer.beginFull(fourCc('mdhd'), 0, 0);
+  writer.zeros(8);
+  writer.u32(track.timescale);
+  writer.u32(0);
+  writer.u16(LANGUAGE_UNDETERMINED);
+  writer.u16(0);
+  writer.end(mdhd);
+
+  const hdlr = writer.beginFull(fourCc('hdlr'), 0, 0);
+  writer.u32(0);
+  writer.ascii(track.kind === 'video' ? 'vide' : 'soun');
+  writer.zeros(12);
+  writer.ascii(track.kind === 'video' ? 'VideoHandler' : 'SoundHandler');
+  writer.u8(0);
+  writer.end(hdlr);
+
+  const minf = writer.begin(fourCc('minf'));
+  writeMediaHeader(writer, track.kind);
+  writeDataInformation(writer);
+  writeSampleTable(writer, track);
+  writer.end(minf);
+  writer.end(mdia);
+}
+
+function writeMediaHeader(writer: BoxWriter, kind: TrackInit['kind']): void {
+  const header =
+    kind === 'video' ? writer.beginFull(fourCc('vmhd'), 0, 1) : writer.beginFull(fourCc('smhd'), 0, 0);
+  writer.zeros(kind === 'video' ? 8 : 4);
+  writer.end(header);
+}
+
+function writeDataInformation(writer: BoxWriter): void {
+  const dinf = writer.begin(fourCc('dinf'));
+  const dref = writer.beginFull(fourCc('dref'), 0, 0);
+  writer.u32(1);
+  const url = writer.beginFull(fourCc('url '), 0, 1);
+  writer.end(url);
+  writer.end(dref);
+  writer.end(dinf);
+}
+
+function writeSampleTable(writer: BoxWriter, track: TrackInit): void {
+  const stbl = writer.begin(fourCc('stbl'));
+  const stsd = writer.beginFull(fourCc('stsd'), 0, 0);
+  writer.u32(1);
+  if (track.kind === 'video') writeVisualEntry(writer, track);
+  else writeAudioEntry(writer, track);
+  writer.end(stsd);
+  for (const table of ['stts', 'stsc', 'stsz', 'stco'] as const) {
+    const start = writer.beginFull(fourCc(table), 0, 0);
+    writer.zeros(table === 'stsz' ? 8 : 4);
+    writer.end(start);
+  }
+  writer.end(stbl);
+}
+
+function writeVisualEntry(writer: BoxWriter, track: VideoInit): void {
+  const entry = writer.begin(fourCc('avc1'));
+  writer.zeros(6);
+  writer.u16(1);
+  writer.zeros(16);
+  writer.u16(track.width);
+  writer.u16(track.height);
+  writer.u32(0x480000);
+  writer.u32(0x480000);
+  writer.u32(0);
+  writer.u16(1);
+  writer.zeros(32);
+  writer.u16(0x18);
+  writer.u16(0xffff);
+  const avcC = writer.begin(fourCc('avcC'));
+  writer.raw(track.config);
+  writer.end(avcC);
+  writer.end(entry);
+}
+
+function writeAudioEntry(writer: BoxWriter, track: AudioInit): void {
+  const entry = writer.begin(fourCc('mp4a'));
+  writer.zeros(6);
+  writer.u16(1);
+  writer.zeros(8);
+  writer.u16(track.channels);
+  writer.u16(16);
+  writer.zeros(4);
+  // 16.16 cannot hold rates of 64 kHz and up; decoders take the rate from the AudioSpecificConfig.
+  writer.u32(track.timescale < 0x10000 ? track.timescale * 0x10000 : 0);
+  writeElementaryStream(writer, track.config);
+  writer.end(entry);
+}
+
+/** Bytes of a descriptor header: tag and the four-byte form of the size. */
+const DESCRIPTOR_HEADER = 5;
+
+/** esds: ES_Descriptor, DecoderConfigDescriptor, DecoderSpecificInfo, SLConfigDescriptor (ISO/IEC 14496-1 7.2.6). */
+function writeElementaryStream(writer: BoxWriter, config: Uint8Array): void {
+  const decoderConfigBytes = 13 + DESCRIPTOR_HEADER + config.length;
+  const esds = writer.beginFull(fourCc('esds'), 0, 0);
+  writeDescriptor(writer, 0x03, 3 + DESCRIPTOR_HEADER + decoderConfigBytes + DESCRIPTOR_HEADER + 1);
+  writer.u16(TRACK_ID);
+  writer.u8(0);
+  writeDescriptor(writer, 0x04, decoderConfigBytes);
+  writer.u8(0x40);
+  writer.u8(0x15);
+  writer.zeros(3 + 4 + 4);
+  writeDescriptor(writer, 0x05, config.length);
+  writer.raw(config);
+  writeDescriptor(writer, 0x06, 1);
+  writer.u8(0x02);
+  writer.end(esds);
+}
+
+function writeDescriptor(writer: BoxWriter, tag: number, sizeBytes: number): void {
+  writer.u8(tag);
+  for (const shift of [21, 14, 7]) writer.u8(0x80 | ((sizeBytes >> shift) & 0x7f));
+  writer.u8(sizeBytes & 0x7f);
+}
+
+function writeMovieExtends(writer: BoxWriter): void {
+  const mvex = writer.begin(fourCc('mvex'));
+  const trex = writer.beginFull(fourCc('trex'), 0, 0);
+  writer.u32(TRACK_ID);
+  writer.u32(1);
+  // No defaults here: every chunk says all it needs itself.
+  writer.zeros(12);
+  writer.end(trex);
+  writer.end(mvex);
+}

@@ -1,0 +1,125 @@
+import type { AppError } from '../base/errors.ts';
+import { isNotModified } from '../http/conditional.ts';
+import { corsHeaderBlock } from '../http/cors.ts';
+import { problemAnswer } from '../http/problem.ts';
+import type { BodyStream, HeaderBlock, HttpAnswer, HttpResponse } from '../http/types.ts';
+import type { SegmentPlan } from '../stream/live-window.ts';
+import type { Asked } from './asked.ts';
+import { type AnswerKind, cacheControl } from './cache-policy.ts';
+import type { OriginMetrics } from './origin-metrics.ts';
+
+type Entry = readonly [name: string, value: string];
+
+/** On every answer: timing visible to players across origins, and no guessing of types. */
+const COMMON: readonly Entry[] = [
+  ['Timing-Allow-Origin', '*'],
+  ['X-Content-Type-Options', 'nosniff'],
+];
+
+/** The pages play with blob URLs and workers made from them; everything else comes from here. */
+const PAGE_SECURITY: readonly Entry[] = [
+  [
+    'Content-Security-Policy',
+    [
+      "default-src 'self'",
+      "script-src 'self' blob:",
+      "worker-src 'self' blob:",
+      "media-src 'self' blob:",
+      "img-src 'self' data: blob:",
+      "style-src 'self' 'unsafe-inline'",
+      "object-src 'none'",
+      "base-uri 'none'",
+    ].join('; '),
+  ],
+  ['Referrer-Policy', 'no-referrer'],
+];
+
+/** Headers that a kind of answer has beyond those of all. */
+const KIND_ENTRIES: { readonly [K in AnswerKind]?: readonly Entry[] } = {
+  init: [['Accept-Ranges', 'bytes']],
+  segment: [['Accept-Ranges', 'bytes']],
+  part: [['Accept-Ranges', 'bytes']],
+  /** Proxies that gather answers before passing them on would undo the low latency. */
+  'segment-growing': [['X-Accel-Buffering', 'no']],
+  page: PAGE_SECURITY,
+};
+
+/** Kinds a client should come back for, seconds later. */
+const RETRY_AFTER_SECONDS = '1';
+
+/** A text in the two codings it is sent in. */
+export interface CodedText {
+  readonly identity: Uint8Array;
+  /** Undefined when packing saves nothing. */
+  readonly gzip: Uint8Array | undefined;
+  readonly contentType: string;
+  /** Strong entity tag of the unpacked text, without quotes. */
+  readonly tag: string;
+}
+
+/** Gives answers their headers, from blocks that are rendered once per kind, and counts them. */
+export class Answers {
+  readonly #metrics: OriginMetrics;
+  readonly #blocks = new Map<string, HeaderBlock>();
+
+  constructor(metrics: OriginMetrics) {
+    this.#metrics = metrics;
+  }
+
+  /** Headers of a kind of answer. The same arguments give the same block. */
+  headers(
+    kind: AnswerKind,
+    contentType: string,
+    plan?: SegmentPlan,
+    more: readonly Entry[] = [],
+  ): HeaderBlock {
+    const cache = cacheControl(kind, plan);
+    const key = [kind, contentType, cache, ...more.flat()].join('|');
+    const known = this.#blocks.get(key);
+    if (known) return known;
+    const type: Entry[] = contentType === '' ? [] : [['Content-Type', contentType]];
+    const block = corsHeaderBlock([
+      ...type,
+      ['Cache-Control', cache],
+      ...COMMON,
+      ...(KIND_ENTRIES[kind] ?? []),
+      ...more,
+    ]);
+    this.#blocks.set(key, block);
+    return block;
+  }
+
+  send(response: HttpResponse, kind: AnswerKind, answer: HttpAnswer): void {
+    this.#metrics.responses.inc({ kind, status: answer.status });
+    response.send(answer);
+  }
+
+  open(response: HttpResponse, kind: AnswerKind, headers: HeaderBlock): BodyStream {
+    this.#metrics.responses.inc({ kind, status: 200 });
+    return response.open(200, headers);
+  }
+
+  /** Sends a text packed or not, as the client takes it, or 304 when it has it already. */
+  sendText(
+    response: HttpResponse,
+    kind: AnswerKind,
+    text: CodedText,
+    asked: Asked,
+    plan?: SegmentPlan,
+  ): void {
+    const gzip = asked.acceptsGzip ? text.gzip : undefined;
+    const coding: Entry[] = gzip ? [['Content-Encoding', 'gzip']] : [];
+    const headers = this.headers(kind, text.contentType, plan, [['Vary', 'Accept-Encoding'], ...coding]);
+    const etag = gzip ? `"${text.tag}-gz"` : `"${text.tag}"`;
+    const extra: Entry[] = [['ETag', etag]];
+    if (isNotModified(asked.ifNoneMatch, etag)) this.send(response, kind, { status: 304, headers, extra });
+    else this.send(response, kind, { status: 200, headers, extra, body: gzip ?? text.identity });
+  }
+
+  /** Answers with problem+json; the kind says how long caches may keep it. */
+  fail(response: HttpResponse, kind: AnswerKind, error: AppError): void {
+    const extra: Entry[] = error.status === 503 ? [['Retry-After', RETRY_AFTER_SECONDS]] : [];
+    const problem = problemAnswer(error, extra);
+    this.send(response, kind, { ...problem, headers: this.headers(kind, 'application/problem+json') });
+  }
+}

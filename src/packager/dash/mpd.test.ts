@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest';
+import {
+  DEFAULT_AUDIO,
+  DEFAULT_VIDEO,
+  type ModelOptions,
+  WindowModel,
+} from '../../../test/support/window-model.ts';
+import { find, parseXml, type XmlNode } from '../../../test/support/xml-tree.ts';
+import { renderMpd } from './mpd.ts';
+
+const OPTIONS = { clockUrl: '/time' };
+
+function broadcast(options: Partial<ModelOptions> = {}): WindowModel {
+  return new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO, windowSeconds: 20, ...options });
+}
+
+function mpd(window: WindowModel): XmlNode {
+  return parseXml(renderMpd(window, OPTIONS));
+}
+
+function values(node: XmlNode, name: string, attribute: string): (string | undefined)[] {
+  return find(node, name).map((found) => found.attributes.get(attribute));
+}
+
+function seconds(duration: string | undefined): number {
+  const match = /^PT(\d+(?:\.\d+)?)S$/.exec(duration ?? '');
+  if (!match) throw new Error(`not in seconds only: ${duration}`);
+  return Number(match[1]);
+}
+
+describe('the MPD, golden', () => {
+  it('describes a live stream', async () => {
+    await expect(renderMpd(broadcast().run(5000), OPTIONS)).toMatchFileSnapshot('golden/live.mpd');
+  });
+
+  it('gives a period an end while the publisher is away', async () => {
+    await expect(renderMpd(broadcast().run(7300).away().run(5000), OPTIONS)).toMatchFileSnapshot(
+      'golden/away.mpd',
+    );
+  });
+
+  it('lists a period for each grid after an outage and a re-anchoring', async () => {
+    const window = broadcast().run(7300).away().run(5000).resume(640).run(3300).reanchor(3).run(4000);
+    await expect(renderMpd(window, OPTIONS)).toMatchFileSnapshot('golden/resumed.mpd');
+  });
+
+  it('has an end and asks for no update once the stream is over', async () => {
+    await expect(renderMpd(broadcast().run(7300).end(), OPTIONS)).toMatchFileSnapshot('golden/ended.mpd');
+  });
+
+  it('describes audio alone, and says where patches are when told to', async () => {
+    const window = new WindowModel({ audio: { sampleRate: 44_100, partFrames: 14 } }).run(5000);
+    const options = { clockUrl: 'https://example.org/time', patch: { name: 'patch.mpp', ttlSeconds: 60 } };
+    await expect(renderMpd(window, options)).toMatchFileSnapshot('golden/audio-patch.mpd');
+  });
+});
+
+describe('the MPD', () => {
+  it('lets a segment be asked for as soon as it has a chunk: offset is segment less chunk, on every template', () => {
+    const root = mpd(broadcast().run(5000));
+    expect(values(root, 'SegmentTemplate', 'availabilityTimeOffset')).toEqual(['1.966', '1.966']);
+    expect(values(root, 'SegmentTemplate', 'availabilityTimeComplete')).toEqual(['false', 'false']);
+  });
+
+  it('maps media time to wall-clock time in every period: start less offset is 1970', () => {
+    const window = broadcast({ video: { frameTicks: 1501.5, segmentFrames: 119, partFrames: 20 } });
+    window.run(5000).away().run(4321).resume().run(5000);
+    for (const period of find(mpd(window), 'Period')) {
+      const start = seconds(period.attributes.get('start'));
+      for (const template of find(period, 'SegmentTemplate')) {
+        const timescale = Number(template.attributes.get('timescale'));
+        const offset = Number(template.attributes.get('presentationTimeOffset'));
+        expect(Number.isSafeInteger(offset)).toBe(true);
+        // Half a tick, half a printed microsecond, and a double's step at epoch seconds.
+        expect(Math.abs(start - offset / timescale)).toBeLessThan(7e-6);
+      }
+    }
+  });
+
+  it('has a whole number of ticks for a segment of fractional frames', () => {
+    const window = broadcast({ video: { frameTicks: 1501.5, segmentFrames: 119, partFrames: 20 } }).run(5000);
+    const [template] = find(mpd(window), 'SegmentTemplate');
+    const timescale = Number(template?.attributes.get('timescale'));
+    const ticks = Number(template?.attributes.get('duration'));
+    expect(Number.isInteger(ticks)).toBe(true);
+    expect(Math.abs(ticks / timescale - (119 * 1001) / 60_000)).toBeLessThan(1e-5);
+  });
+
+  it('puts every segment within half a segment of where its number says', () => {
+    const window = broadcast().run(9000).away().run(3000).resume().run(3000).reanchor(2).run(5000);
+    const root = mpd(window);
+    let checked = 0;
+    for (const period of find(root, 'Period')) {
+      const start = seconds(period.attributes.get('start'));
+      for (const set of find(period, 'AdaptationSet')) {
+        const [template] = find(set, 'SegmentTemplate');
+        const nominal =
+          Number(template?.attributes.get('duration')) / Number(template?.attributes.get('timescale'));
+        const first = Number(template?.attributes.get('startNumber'));
+        const rendition = window.rendition(find(set, 'Representation')[0]?.attributes.get('id') ?? '');
+        for (const segment of rendition.segments) {
+          if (segment.period.id !== period.attributes.get('id') || segment.state === 'gap') continue;
+          const said = start + (segment.number - first) * nominal;
+          expect(Math.abs(segment.startTicks / rendition.timescale - said)).toBeLessThan(nominal / 2);
+          checked++;
+        }
+      }
+    }
+    expect(checked).toBeGreaterThan(12);
+  });
+
+  it('says when all segments begin with a key frame, and only then', () => {
+    const window = broadcast().run(3000);
+    expect(values(mpd(window), 'AdaptationSet', 'startWithSAP')).toEqual(['1', '1']);
+    window.dependentNext = true;
+    window.run(2000);
+    expect(values(mpd(window), 'AdaptationSet', 'startWithSAP')).toEqual([undefined, '1']);
+  });
+
+  it('names frame rates exactly, and none when it varies', () => {
+    const rate = (video: ModelOptions['video']): (string | undefined)[] =>
+      values(mpd(new WindowModel(video ? { video } : {}).run(5000)), 'Representation', 'frameRate');
+    expect(rate(DEFAULT_VIDEO)).toEqual(['30']);
+    expect(rate({ ...DEFAULT_VIDEO, frameTicks: 3003 })).toEqual(['30000/1001']);
+    expect(rate({ frameTicks: 1501.5, segmentFrames: 120, partFrames: 20 })).toEqual(['60000/1001']);
+    expect(rate({ ...DEFAULT_VIDEO, variable: true })).toEqual([undefined]);
+  });
+
+  it('refers to a producer reference time that exists, also without video', () => {
+    for (const window of [broadcast(), new WindowModel({ audio: DEFAULT_AUDIO })]) {
+      const root = mpd(window.run(5000));
+      const [referenced] = values(root, 'Latency', 'referenceId');
+      expect(values(root, 'ProducerReferenceTime', 'id')).toContain(referenced);
+    }
+  });
+
+  it('takes latency and update period from the options', () => {
+    const window = broadcast().run(5000);
+    const root = parseXml(renderMpd(window, { ...OPTIONS, targetLatencyMs: 1500, minimumUpdateSeconds: 5 }));
+    expect(root.attributes.get('suggestedPresentationDelay')).toBe('PT1.5S');
+    expect(root.attributes.get('minimumUpdatePeriod')).toBe('PT5S');
+    expect(root.attributes.get('minBufferTime')).toBe('PT0.334S');
+    const [latency] = find(root, 'Latency');
+    expect(Object.fromEntries(latency?.attributes ?? [])).toEqual({
+      referenceId: '0',
+      target: '1500',
+      min: '1125',
+      max: '3000',
+    });
+  });
+
+  it('drops a period when none of its media is listed any more, but never the current one', () => {
+    const window = broadcast().run(5000).away().run(3000).resume();
+    expect(values(mpd(window), 'Period', 'id')).toEqual(['p1', 'p2']);
+    window.run(25_000);
+    expect(values(mpd(window), 'Period', 'id')).toEqual(['p2']);
+    window.away().run(40_000);
+    expect(values(mpd(window), 'Period', 'id')).toEqual(['p2']);
+  });
+});

@@ -1,0 +1,276 @@
+import type { LiveWindow, Period, Rendition, SegmentPlan } from '../../stream/live-window.ts';
+import type { AudioTrack, VideoTrack } from '../../stream/track.ts';
+import { declaredRate } from '../declared-rate.ts';
+import { frameRate, wholeRatio } from '../frame-rate.ts';
+import { isoTime } from '../iso-time.ts';
+import { rescaleTicks } from '../ticks.ts';
+import { type ListedPeriod, listedPeriods } from './mpd-periods.ts';
+import { element, writeDocument, type XmlElement } from './xml.ts';
+
+export const MPD_NAMESPACE = 'urn:mpeg:dash:schema:mpd:2011';
+
+/** What the MPD says beyond what the window knows. */
+export interface MpdOptions {
+  /** Our clock for UTCTiming, answering an xs:dateTime; absolute, or relative to the MPD. */
+  readonly clockUrl: string;
+  /** Latency that players aim at, ms; {@link DEFAULT_TARGET_LATENCY_MS}. */
+  readonly targetLatencyMs?: number;
+  /** Longest time until a player looks again, seconds; default: one segment, at least {@link MIN_UPDATE_SECONDS}. */
+  readonly minimumUpdateSeconds?: number;
+  /**
+   * Where MPD Patch documents are, relative to the MPD, and for how long after a change. Off by default: a live MPD
+   * of ours is about 3 kB and changes only when a period begins or ends, and players stumble over "425 nothing new":
+   * dash.js 5.2 stops updating for good, Shaka 5.2 ignores changes to a Period's own attributes.
+   */
+  readonly patch?: { readonly name: string; readonly ttlSeconds: number };
+}
+
+/**
+ * Holds without a stall on two shared cores with per-frame chunks at 0.3 s; the rest is room for a network. It is
+ * what players start from: viewers' own settings override it.
+ */
+export const DEFAULT_TARGET_LATENCY_MS = 500;
+/** Least and greatest latency as shares of the target: the convention of livesim2. */
+const LATENCY_MIN_SHARE = 3 / 4;
+const LATENCY_MAX_SHARE = 2;
+/** Catch-up speeds that viewers do not hear. */
+const PLAYBACK_RATE = { min: '0.96', max: '1.04' };
+
+/**
+ * minimumUpdatePeriod. With $Number$ the MPD need not grow, so players could poll it twice a minute; but a new Period
+ * (an outage, a codec change, a re-anchored grid) is learnt only from the MPD, and until then a player asks for
+ * numbers that never come. One segment bounds that to about the time it takes to notice the outage anyway, and costs
+ * a conditional request of a few hundred bytes. In-band MPD validity events are not an option: clients need not
+ * support them.
+ */
+const MIN_UPDATE_SECONDS = 2;
+
+const ADAPTATION_SET_ID = { video: 1, audio: 2 } as const;
+/** ProducerReferenceTime@id; Latency@referenceId names the lead track's. */
+const REFERENCE_ID = { video: 0, audio: 1 } as const;
+const CLOCK_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014';
+const CLOCK_SCHEME_ISO = 'urn:mpeg:dash:utc:http-iso:2014';
+const PROFILES = 'urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019';
+
+/** What one state of the MPD says that is not in the window itself. */
+export interface MpdState {
+  readonly publishTimeMs: number;
+  /** Lower bounds of Representation@bandwidth by rendition id: a declared rate must not go down and up. */
+  readonly bandwidthFloors: ReadonlyMap<string, number>;
+}
+
+/** The MPD of the window as it is (ISO/IEC 23009-1), published when the window says its content last changed. */
+export function renderMpd(window: LiveWindow, options: MpdOptions): string {
+  const state = { publishTimeMs: window.mpdChangedMs, bandwidthFloors: new Map<string, number>() };
+  return writeDocument(buildMpd(window, options, state));
+}
+
+/** The same as an element tree. */
+export function buildMpd(window: LiveWindow, options: MpdOptions, state: MpdState): XmlElement {
+  const { plan } = window;
+  const periods = listedPeriods(window);
+  const targetLatencyMs = options.targetLatencyMs ?? DEFAULT_TARGET_LATENCY_MS;
+  const longestSegment = Math.max(...periods.map(({ period }) => segmentSeconds(period)));
+  const ended = window.state === 'ended';
+  const publishTime = isoTime(state.publishTimeMs);
+  return element(
+    'MPD',
+    {
+      xmlns: MPD_NAMESPACE,
+      id: window.stream,
+      profiles: PROFILES,
+      type: 'dynamic',
+      availabilityStartTime: '1970-01-01T00:00:00Z',
+      publishTime,
+      mediaPresentationDuration: ended ? presentationEnd(periods) : undefined,
+      minimumUpdatePeriod: ended
+        ? undefined
+        : duration(options.minimumUpdateSeconds ?? Math.max(MIN_UPDATE_SECONDS, longestSegment)),
+      minBufferTime: duration(Math.min(plan.partTargetSeconds, targetLatencyMs / 2000)),
+      timeShiftBufferDepth: duration(plan.windowSeconds),
+      suggestedPresentationDelay: duration(targetLatencyMs / 1000),
+      maxSegmentDuration: duration(longestSegment),
+    },
+    [
+      patchLocation(options, publishTime),
+      serviceDescription(window, targetLatencyMs),
+      ...periods.map((listed) => periodElement(window, listed, options, state)),
+      utcTiming(CLOCK_SCHEME, options.clockUrl),
+      utcTiming(CLOCK_SCHEME_ISO, options.clockUrl),
+    ],
+  );
+}
+
+/** Where the last period ends, counted from availabilityStartTime. */
+function presentationEnd(periods: readonly ListedPeriod[]): string | undefined {
+  const last = periods.at(-1);
+  return last && duration((last.endMs ?? last.period.startMs) / 1000);
+}
+
+function patchLocation({ patch }: MpdOptions, publishTime: string): XmlElement | undefined {
+  if (!patch) return undefined;
+  const url = `${patch.name}?publishTime=${encodeURIComponent(publishTime)}`;
+  return element('PatchLocation', { ttl: patch.ttlSeconds }, url);
+}
+
+function serviceDescription(window: LiveWindow, targetMs: number): XmlElement {
+  const lead = window.periods.at(-1)?.video ? 'video' : 'audio';
+  return element('ServiceDescription', { id: 0 }, [
+    element('Latency', {
+      referenceId: REFERENCE_ID[lead],
+      target: Math.round(targetMs),
+      min: Math.round(targetMs * LATENCY_MIN_SHARE),
+      max: Math.round(targetMs * LATENCY_MAX_SHARE),
+    }),
+    element('PlaybackRate', PLAYBACK_RATE),
+  ]);
+}
+
+function utcTiming(schemeIdUri: string, value: string): XmlElement {
+  return element('UTCTiming', { schemeIdUri, value });
+}
+
+function periodElement(
+  window: LiveWindow,
+  listed: ListedPeriod,
+  options: MpdOptions,
+  state: MpdState,
+): XmlElement {
+  const { period, endMs } = listed;
+  const sets = window.renditions.flatMap((rendition) => {
+    const track = period[rendition.kind];
+    return track ? [adaptationSet(window.plan, listed, rendition, track, options, state)] : [];
+  });
+  return element(
+    'Period',
+    {
+      id: period.id,
+      start: duration(period.startMs / 1000),
+      duration: endMs === undefined ? undefined : duration((endMs - period.startMs) / 1000),
+    },
+    sets,
+  );
+}
+
+function adaptationSet(
+  plan: SegmentPlan,
+  listed: ListedPeriod,
+  rendition: Rendition,
+  track: VideoTrack | AudioTrack,
+  options: MpdOptions,
+  state: MpdState,
+): XmlElement {
+  const { period } = listed;
+  const independent = listed.independent.get(rendition.id) ?? true;
+  return element(
+    'AdaptationSet',
+    {
+      id: ADAPTATION_SET_ID[rendition.kind],
+      contentType: rendition.kind,
+      mimeType: `${rendition.kind}/mp4`,
+      segmentAlignment: true,
+      startWithSAP: independent ? 1 : undefined,
+      ...maximums(track),
+    },
+    [
+      continuity(period),
+      producerReferenceTime(rendition, options),
+      element('Role', { schemeIdUri: 'urn:mpeg:dash:role:2011', value: 'main' }),
+      segmentTemplate(plan, listed),
+      representation(rendition, track, state),
+    ],
+  );
+}
+
+function maximums(track: VideoTrack | AudioTrack): Record<string, string | number | undefined> {
+  if (track.kind === 'audio') return {};
+  return { maxWidth: track.width, maxHeight: track.height, maxFrameRate: frameRateText(track) };
+}
+
+/** The media runs on from the period before, with the same AdaptationSets: players need not reset a decoder. */
+function continuity(period: Period): XmlElement | undefined {
+  if (period.continues === undefined) return undefined;
+  return element('SupplementalProperty', {
+    schemeIdUri: 'urn:mpeg:dash:period-continuity:2015',
+    value: period.continues,
+  });
+}
+
+/**
+ * Media time is wall-clock time since 1970 on every track, so that time 0 maps to 1970 exactly, in every period: the
+ * same relation that the prft boxes in the segments state.
+ */
+function producerReferenceTime(rendition: Rendition, options: MpdOptions): XmlElement {
+  return element(
+    'ProducerReferenceTime',
+    {
+      id: REFERENCE_ID[rendition.kind],
+      inband: true,
+      type: 'encoder',
+      wallClockTime: '1970-01-01T00:00:00Z',
+      presentationTime: 0,
+    },
+    [utcTiming(CLOCK_SCHEME, options.clockUrl)],
+  );
+}
+
+/**
+ * All AdaptationSets of a period have the same template: the lead track's grid in its own timescale, in which the
+ * segment duration is a whole number. presentationTimeOffset is the media time of Period@start for every track (not
+ * the first sample of each, which would pull audio and video apart by up to an audio frame).
+ */
+function segmentTemplate(plan: SegmentPlan, { period, endNumber }: ListedPeriod): XmlElement {
+  const grid = wholeRatio(period.segmentTicks, period.segmentTimescale);
+  return element('SegmentTemplate', {
+    timescale: grid.denominator,
+    duration: grid.numerator,
+    startNumber: period.startNumber,
+    endNumber,
+    presentationTimeOffset: Math.round(rescaleTicks(period.startMs, 1000, grid.denominator)),
+    availabilityTimeOffset: availabilityTimeOffset(plan, period),
+    availabilityTimeComplete: false,
+    initialization: `$RepresentationID$/${period.id}/init.mp4`,
+    media: `$RepresentationID$/${period.id}/$Number$.m4s`,
+  });
+}
+
+/** All of the segment but one chunk, floored to a millisecond: a segment may be asked for once it has a chunk. */
+function availabilityTimeOffset(plan: SegmentPlan, period: Period): string {
+  const early = Math.max(0, segmentSeconds(period) - plan.chunkSeconds);
+  return String(Math.floor(early * 1000 + 1e-6) / 1000);
+}
+
+function representation(rendition: Rendition, track: VideoTrack | AudioTrack, state: MpdState): XmlElement {
+  const floor = state.bandwidthFloors.get(rendition.id) ?? 0;
+  const bandwidth = Math.max(floor, declaredRate(rendition, track).peakBps);
+  const common = { id: rendition.id, bandwidth, codecs: track.codecString };
+  if (track.kind === 'video') {
+    const { width, height } = track;
+    return element('Representation', { ...common, width, height, frameRate: frameRateText(track) });
+  }
+  return element('Representation', { ...common, audioSamplingRate: track.timescale }, [
+    element('AudioChannelConfiguration', {
+      schemeIdUri: 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011',
+      value: track.channels,
+    }),
+  ]);
+}
+
+/** Exact, e.g. `30000/1001`; undefined for a variable rate. */
+function frameRateText(track: VideoTrack): string | undefined {
+  const rate = frameRate(track);
+  if (!rate) return undefined;
+  return rate.denominator === 1 ? String(rate.numerator) : `${rate.numerator}/${rate.denominator}`;
+}
+
+function segmentSeconds(period: Period): number {
+  return period.segmentTicks / period.segmentTimescale;
+}
+
+/**
+ * xs:duration in seconds only, whole microseconds, rounded to the nearest: a double holds epoch seconds no finer than
+ * a quarter of one.
+ */
+function duration(seconds: number): string {
+  return `PT${Number(seconds.toFixed(6))}S`;
+}

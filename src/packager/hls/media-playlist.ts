@@ -1,0 +1,181 @@
+import type { LiveWindow, Part, Rendition, Segment, SegmentPlan } from '../../stream/live-window.ts';
+import { isoTime } from '../iso-time.ts';
+import { initPath, partPath, playlistName, segmentPath } from '../media-path.ts';
+import { floorMs, partSeconds, plannedSeconds, seconds } from './format.ts';
+import { edgeOf, endTicks, lastListed, listedComplete, nextPart } from './listing.ts';
+
+/** Value of `_HLS_skip`: `v2` may also leave out date ranges (RFC 8216bis 6.2.5.1). */
+export type SkipKind = 'YES' | 'v2';
+
+export interface MediaPlaylistOptions {
+  /** Asks for a delta update; ignored when nothing can be skipped or the stream has ended. */
+  readonly skip?: SkipKind | undefined;
+}
+
+/** Parts are listed for segments that began within this many target durations of the live edge (6.2.2). */
+const PART_LIST_TARGET_DURATIONS = 3;
+/** HOLD-BACK as a multiple of the target duration: the least the standard allows (4.4.3.8). */
+const HOLD_BACK_TARGET_DURATIONS = 3;
+/**
+ * Audio's PROGRAM-DATE-TIME is given this much early when there is video. hls.js finds the audio segment for a video
+ * position by it, and a date one rounding too late makes it miss the segment at a boundary and stall. Less than a
+ * frame, so the dates of all renditions still agree.
+ */
+const AUDIO_DATE_BIAS_MS = 10;
+
+/**
+ * The media playlist of one rendition (RFC 8216bis 4.4.3 to 4.4.5), full or as a delta update. A pure function of the
+ * window: call it once per version, rendition and skip kind. `rendition` must be one of the window's.
+ */
+export function renderMediaPlaylist(
+  window: LiveWindow,
+  rendition: Rendition,
+  options: MediaPlaylistOptions = {},
+): string {
+  const complete = listedComplete(rendition);
+  const skipped = skippedCount(window, rendition, complete, options.skip);
+  const lines = headLines(window.plan, rendition, skipped, options.skip);
+  pushSegments(lines, window, rendition, complete, skipped);
+  if (window.state === 'ended') lines.push('#EXT-X-ENDLIST');
+  else pushHint(lines, window, rendition);
+  pushReports(lines, window, rendition);
+  lines.push('');
+  return lines.join('\n');
+}
+
+/** EXT-X-VERSION is what the tags used need, no more (section 8): MAP 6, SKIP 9, SKIP that drops date ranges 10. */
+function headLines(
+  plan: SegmentPlan,
+  rendition: Rendition,
+  skipped: number,
+  skip: SkipKind | undefined,
+): string[] {
+  const version = skipped === 0 ? 6 : skip === 'v2' ? 10 : 9;
+  const holdBack = HOLD_BACK_TARGET_DURATIONS * plan.targetDurationSeconds;
+  const lines = [
+    '#EXTM3U',
+    `#EXT-X-VERSION:${version}`,
+    `#EXT-X-TARGETDURATION:${plan.targetDurationSeconds}`,
+    `#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=${plannedSeconds(plan.canSkipUntilSeconds)},PART-HOLD-BACK=${plannedSeconds(plan.partHoldBackSeconds)},HOLD-BACK=${plannedSeconds(holdBack)}`,
+    `#EXT-X-PART-INF:PART-TARGET=${plannedSeconds(plan.partTargetSeconds)}`,
+    `#EXT-X-MEDIA-SEQUENCE:${rendition.firstListed}`,
+    `#EXT-X-DISCONTINUITY-SEQUENCE:${rendition.discontinuitySequence}`,
+  ];
+  if (skipped > 0) {
+    // We list no date ranges, so none was removed; the attribute is required in a v2 delta all the same.
+    const removed = skip === 'v2' ? ',RECENTLY-REMOVED-DATERANGES=""' : '';
+    lines.push(`#EXT-X-SKIP:SKIPPED-SEGMENTS=${skipped}${removed}`);
+  }
+  return lines;
+}
+
+/**
+ * How many leading segments a delta leaves out: those that lie, whole, at or beyond the skip boundary, measured from
+ * the end of the last complete segment. 0 means: send the full playlist.
+ */
+function skippedCount(
+  window: LiveWindow,
+  rendition: Rendition,
+  complete: readonly Segment[],
+  skip: SkipKind | undefined,
+): number {
+  const last = complete.at(-1);
+  if (skip === undefined || window.state === 'ended' || !last) return 0;
+  const boundaryTicks = endTicks(last) - window.plan.canSkipUntilSeconds * rendition.timescale;
+  let count = 0;
+  for (const segment of complete) {
+    if (endTicks(segment) > boundaryTicks) break;
+    count++;
+  }
+  return count;
+}
+
+function pushSegments(
+  lines: string[],
+  window: LiveWindow,
+  rendition: Rendition,
+  complete: readonly Segment[],
+  skipped: number,
+): void {
+  const { open } = edgeOf(rendition);
+  const newest = open ?? complete.at(-1);
+  if (!newest) return;
+  const partListTicks = PART_LIST_TARGET_DURATIONS * window.plan.targetDurationSeconds * rendition.timescale;
+  const partsFromTicks = endTicks(newest) - partListTicks;
+  const dateBiasMs = dateBias(window, rendition);
+  // The MAP in force is stated before the first segment of the text, full or delta: players that keep old segments
+  // across a delta do not all keep what they learned with them (5.3).
+  let period: string | undefined;
+  for (let i = skipped; i < complete.length; i++) {
+    const segment = complete[i];
+    if (!segment) continue;
+    pushOpening(lines, rendition, segment, period, dateBiasMs);
+    if (segment.state === 'gap') lines.push('#EXT-X-GAP');
+    else if (segment.startTicks >= partsFromTicks) pushParts(lines, window.plan, rendition, segment);
+    lines.push(`#EXTINF:${seconds(segment.durationTicks, rendition.timescale)},`);
+    lines.push(segmentPath(rendition.id, segment.period.id, segment.number));
+    period = segment.period.id;
+  }
+  // Nothing of the open segment is said before its first part can be fetched.
+  if (open && open.parts.length > 0) {
+    pushOpening(lines, rendition, open, period, dateBiasMs);
+    pushParts(lines, window.plan, rendition, open);
+  }
+}
+
+/**
+ * Tags that stand before a segment, and before its first part (4.4.4.9).
+ *
+ * Every period states its own MAP, also one that continues the last with the same tracks: the MAP of a segment must
+ * not change when the period before it leaves the window, or a player that kept the old text would ask for an
+ * initialization segment that is gone.
+ */
+function pushOpening(
+  lines: string[],
+  rendition: Rendition,
+  segment: Segment,
+  previousPeriod: string | undefined,
+  dateBiasMs: number,
+): void {
+  if (segment.discontinuity) lines.push('#EXT-X-DISCONTINUITY');
+  if (segment.period.id !== previousPeriod) {
+    lines.push(`#EXT-X-MAP:URI="${initPath(rendition.id, segment.period.id)}"`);
+  }
+  const dateMs = floorMs(segment.startTicks, rendition.timescale) - dateBiasMs;
+  lines.push(`#EXT-X-PROGRAM-DATE-TIME:${isoTime(dateMs)}`);
+}
+
+function dateBias(window: LiveWindow, rendition: Rendition): number {
+  const withVideo = window.renditions.some((other) => other.kind === 'video');
+  return rendition.kind === 'audio' && withVideo ? AUDIO_DATE_BIAS_MS : 0;
+}
+
+function pushParts(lines: string[], plan: SegmentPlan, rendition: Rendition, segment: Segment): void {
+  for (const part of segment.parts) lines.push(partLine(plan, rendition, segment, part));
+}
+
+function partLine(plan: SegmentPlan, rendition: Rendition, segment: Segment, part: Part): string {
+  const duration = partSeconds(part.durationTicks, rendition.timescale, plan.partTargetSeconds);
+  const uri = partPath(rendition.id, segment.period.id, segment.number, part.index);
+  return `#EXT-X-PART:DURATION=${duration},URI="${uri}"${part.independent ? ',INDEPENDENT=YES' : ''}`;
+}
+
+/** No hint while the publisher is away: its next part will belong to a period that has no name yet. */
+function pushHint(lines: string[], window: LiveWindow, rendition: Rendition): void {
+  const next = nextPart(window, rendition);
+  if (!next) return;
+  const uri = partPath(rendition.id, next.period, next.number, next.part);
+  lines.push(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="${uri}"`);
+}
+
+/** Both numbers always: hls.js takes an absent one for the value of its own playlist. */
+function pushReports(lines: string[], window: LiveWindow, rendition: Rendition): void {
+  for (const other of window.renditions) {
+    if (other.id === rendition.id) continue;
+    const last = lastListed(other);
+    if (!last) continue;
+    lines.push(
+      `#EXT-X-RENDITION-REPORT:URI="${playlistName(other.id)}",LAST-MSN=${last.number},LAST-PART=${last.part}`,
+    );
+  }
+}

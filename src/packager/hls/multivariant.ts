@@ -1,0 +1,85 @@
+import type { LiveWindow, Rendition } from '../../stream/live-window.ts';
+import type { AudioTrack, VideoTrack } from '../../stream/track.ts';
+import { declaredRate } from '../declared-rate.ts';
+import { frameRate } from '../frame-rate.ts';
+import { playlistName } from '../media-path.ts';
+
+const AUDIO_GROUP = 'audio';
+/** What the media says of its language: nothing. Apple wants the attribute on every audio rendition. */
+const UNDETERMINED_LANGUAGE = 'und';
+
+/** A rendition with the track that its newest segments carry. */
+interface Described<T> {
+  readonly rendition: Rendition;
+  readonly track: T;
+}
+
+/**
+ * The multivariant playlist (RFC 8216bis 4.4.6): one variant for each video rendition, audio in a group of its own;
+ * without video, the audio rendition is the variant.
+ */
+export function renderMultivariant(window: LiveWindow): string {
+  const videos = described(window, 'video');
+  const audio = described(window, 'audio')[0];
+  const grouped = videos.length > 0 && audio !== undefined;
+  const lines = ['#EXTM3U', `#EXT-X-VERSION:${grouped ? 4 : 1}`];
+  if (allIndependent(window)) lines.push('#EXT-X-INDEPENDENT-SEGMENTS');
+  if (grouped) lines.push(audioGroupLine(audio));
+  for (const video of videos) pushVariant(lines, video, audio);
+  if (videos.length === 0 && audio) pushVariant(lines, audio, undefined);
+  lines.push('');
+  return lines.join('\n');
+}
+
+function described(window: LiveWindow, kind: 'video'): Described<VideoTrack>[];
+function described(window: LiveWindow, kind: 'audio'): Described<AudioTrack>[];
+function described(
+  window: LiveWindow,
+  kind: 'video' | 'audio',
+): Described<VideoTrack>[] | Described<AudioTrack>[] {
+  const period = window.periods.findLast((candidate) => candidate[kind] !== undefined);
+  const track = period?.[kind];
+  if (!track) return [];
+  const own = window.renditions.filter((rendition) => rendition.kind === kind);
+  return own.map((rendition) => ({ rendition, track })) as Described<VideoTrack>[] | Described<AudioTrack>[];
+}
+
+/** True while every listed video segment begins with a key frame; a promise the next update may have to withdraw. */
+function allIndependent(window: LiveWindow): boolean {
+  return window.renditions.every(
+    ({ kind, segments, firstListed }) =>
+      kind !== 'video' ||
+      segments.every(
+        (segment) => segment.number < firstListed || segment.independent || segment.state === 'gap',
+      ),
+  );
+}
+
+function audioGroupLine({ rendition, track }: Described<AudioTrack>): string {
+  return `#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="${AUDIO_GROUP}",NAME="Audio",LANGUAGE="${UNDETERMINED_LANGUAGE}",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="${track.channels}",URI="${playlistName(rendition.id)}"`;
+}
+
+function pushVariant(
+  lines: string[],
+  main: Described<VideoTrack> | Described<AudioTrack>,
+  audio: Described<AudioTrack> | undefined,
+): void {
+  const members = audio ? [main, audio] : [main];
+  const rates = members.map((member) => declaredRate(member.rendition, member.track));
+  const attributes = [
+    `BANDWIDTH=${rates.reduce((sum, rate) => sum + rate.peakBps, 0)}`,
+    `AVERAGE-BANDWIDTH=${rates.reduce((sum, rate) => sum + rate.averageBps, 0)}`,
+    `CODECS="${members.map((member) => member.track.codecString).join(',')}"`,
+    ...videoAttributes(main.track),
+  ];
+  if (audio) attributes.push(`AUDIO="${AUDIO_GROUP}"`);
+  attributes.push('CLOSED-CAPTIONS=NONE');
+  lines.push(`#EXT-X-STREAM-INF:${attributes.join(',')}`, playlistName(main.rendition.id));
+}
+
+function videoAttributes(track: VideoTrack | AudioTrack): string[] {
+  if (track.kind === 'audio') return [];
+  const rate = frameRate(track);
+  const resolution = `RESOLUTION=${track.width}x${track.height}`;
+  return rate ? [resolution, `FRAME-RATE=${(rate.numerator / rate.denominator).toFixed(3)}`] : [resolution];
+}

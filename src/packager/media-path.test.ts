@@ -1,0 +1,79 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  initPath,
+  parseMediaPath,
+  parsePlaylistPath,
+  partPath,
+  playlistName,
+  segmentPath,
+} from './media-path.ts';
+
+describe('media paths', () => {
+  it.each([
+    ['video/p1/init.mp4', { kind: 'init', rendition: 'video', period: 'p1' }],
+    ['video/p1/897674400.m4s', { kind: 'segment', rendition: 'video', period: 'p1', number: 897674400 }],
+    ['audio/A_-9/12.0.m4s', { kind: 'part', rendition: 'audio', period: 'A_-9', number: 12, part: 0 }],
+  ] as const)('reads %s', (path, expected) => {
+    expect(parseMediaPath(path)).toEqual(expected);
+  });
+
+  it.each([
+    '',
+    'video',
+    'video/p1',
+    'video/p1/',
+    '/video/p1/1.m4s',
+    'video/p1/1.m4s/',
+    'video/p1/01.m4s',
+    'video/p1/1.00.m4s',
+    'video/p1/-1.m4s',
+    'video/p1/1e3.m4s',
+    'video/p1/1.2.3.m4s',
+    'video/p1/1.mp4',
+    'video/p1/init.m4s',
+    'video/../init.mp4',
+    'video/p%31/1.m4s',
+    'video/p1/1.m4s\n',
+    'video/p1/1234567890123456.m4s',
+    `${'v'.repeat(65)}/p1/1.m4s`,
+  ])('does not take %j for a media path', (path) => {
+    expect(parseMediaPath(path)).toBeUndefined();
+  });
+
+  it('reads back every path it builds', () => {
+    const id = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
+    const number = fc.integer({ min: 0, max: 999_999_999_999_999 });
+    fc.assert(
+      fc.property(id, id, number, number, (rendition, period, segment, part) => {
+        expect(parseMediaPath(initPath(rendition, period))).toEqual({ kind: 'init', rendition, period });
+        const numbered = { rendition, period, number: segment };
+        expect(parseMediaPath(segmentPath(rendition, period, segment))).toEqual({
+          kind: 'segment',
+          ...numbered,
+        });
+        expect(parseMediaPath(partPath(rendition, period, segment, part))).toEqual({
+          kind: 'part',
+          ...numbered,
+          part,
+        });
+      }),
+    );
+  });
+
+  it('answers any text without throwing', () => {
+    fc.assert(
+      fc.property(fc.string(), (path) => {
+        parseMediaPath(path);
+        parsePlaylistPath(path);
+      }),
+    );
+  });
+
+  it('tells media playlists from the multivariant playlist', () => {
+    expect(parsePlaylistPath(playlistName('video'))).toBe('video');
+    expect(parsePlaylistPath('index.m3u8')).toBeUndefined();
+    expect(parsePlaylistPath('a/b.m3u8')).toBeUndefined();
+    expect(parsePlaylistPath('video.m3u')).toBeUndefined();
+  });
+});

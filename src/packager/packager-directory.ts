@@ -1,0 +1,78 @@
+import { type Clock, type Timer } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { WindowDirectory } from '../stream/directory.ts';
+import type { StreamJournal } from '../stream/journal.ts';
+import type { LiveWindow } from '../stream/live-window.ts';
+import type { StreamSink } from '../stream/track.ts';
+import type { PackagerMetrics } from './packager-metrics.ts';
+import { type PackagerOptions, StreamPackager } from './stream-packager.ts';
+
+interface PackagerDirectoryDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: PackagerMetrics;
+  readonly journal: StreamJournal;
+}
+
+/** One stream's packager, and the timer that lets it go once the stream has ended. */
+interface Entry {
+  readonly packager: StreamPackager;
+  expiry: Timer | undefined;
+}
+
+/** An ended stream stays watchable to its end for this many windows, then its memory is given back. */
+const ENDED_WINDOWS_KEPT = 2;
+
+/** The packagers of all streams: the hub asks it for sinks, the origin for windows. */
+export class PackagerDirectory implements WindowDirectory {
+  readonly #options: PackagerOptions;
+  readonly #deps: PackagerDirectoryDeps;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(options: PackagerOptions, deps: PackagerDirectoryDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** A sink for a stream's samples. It takes the place of the stream's former one, whose window is gone. */
+  createSink(stream: string): StreamSink {
+    this.#remove(stream);
+    const packager = new StreamPackager(stream, this.#options, this.#deps);
+    const entry: Entry = { packager, expiry: undefined };
+    this.#entries.set(stream, entry);
+    return {
+      begin: (timeline) => packager.begin(timeline),
+      sample: (sample) => packager.sample(sample),
+      away: () => packager.away(),
+      end: () => {
+        packager.end();
+        const keptMs = ENDED_WINDOWS_KEPT * this.#options.windowSeconds * 1000;
+        entry.expiry = this.#deps.clock.after(keptMs, () => this.#remove(stream));
+      },
+    };
+  }
+
+  window(stream: string): LiveWindow | undefined {
+    return this.#entries.get(stream)?.packager.window;
+  }
+
+  /** Streams that are live or away, in the order in which they were first published. */
+  *watchable(): Iterable<string> {
+    for (const [stream, { packager }] of this.#entries) {
+      const { window } = packager;
+      if (window?.published && window.state !== 'ended') yield stream;
+    }
+  }
+
+  close(): void {
+    for (const stream of [...this.#entries.keys()]) this.#remove(stream);
+  }
+
+  #remove(stream: string): void {
+    const entry = this.#entries.get(stream);
+    if (!entry) return;
+    entry.expiry?.cancel();
+    entry.packager.close();
+    this.#entries.delete(stream);
+  }
+}

@@ -1,0 +1,67 @@
+import type { Metrics } from '../base/metrics.ts';
+
+/** Seconds between the end of a part in media time and its publication: encode, network and packaging together. */
+const LATE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5];
+
+/** Why a sample was thrown away instead of packaged. */
+export type DropReason = 'before_period' | 'no_track' | 'held_too_long' | 'too_large';
+
+/** Why a period began. */
+export type PeriodReason = 'start' | 'resume' | 'jump' | 'tracks' | 'grid' | 'hole' | 'size';
+
+/** The packager's metrics, made once for the process and shared by the packagers of all streams. */
+export class PackagerMetrics {
+  readonly segments;
+  readonly parts;
+  readonly chunks;
+  readonly gapSegments;
+  readonly nonIndependentSegments;
+  readonly clippedParts;
+  readonly periods;
+  readonly droppedSamples;
+  readonly windowBytes;
+  readonly shrunkWindows;
+  readonly failedListeners;
+  readonly partLateSeconds;
+
+  constructor(metrics: Metrics) {
+    const rendition = ['rendition'] as const;
+    this.segments = metrics.counter('packager_segments_total', 'Segments closed with media.', rendition);
+    this.parts = metrics.counter('packager_parts_total', 'Parts published.', rendition);
+    this.chunks = metrics.counter('packager_chunks_total', 'CMAF chunks written.', rendition);
+    this.gapSegments = metrics.counter('packager_gap_segments_total', 'Segments listed as GAP.', rendition);
+    this.nonIndependentSegments = metrics.counter(
+      'packager_non_independent_segments_total',
+      'Segments that do not start with a key frame.',
+      rendition,
+    );
+    this.clippedParts = metrics.counter(
+      'packager_clipped_parts_total',
+      'Parts whose one frame lasts longer than PART-TARGET.',
+      rendition,
+    );
+    this.periods = metrics.counter('packager_periods_total', 'Periods begun, by reason.', [
+      'reason',
+    ] as const);
+    this.droppedSamples = metrics.counter(
+      'packager_dropped_samples_total',
+      'Samples not packaged, by reason.',
+      ['reason'] as const,
+    );
+    this.windowBytes = metrics.gauge('packager_window_bytes', 'Media held in memory by all live windows.');
+    this.shrunkWindows = metrics.counter(
+      'packager_shrunk_windows_total',
+      'Segments taken off a list early because its window is at maxWindowBytes.',
+    );
+    this.failedListeners = metrics.counter(
+      'packager_failed_listeners_total',
+      'Exceptions thrown by a listener of a live window.',
+    );
+    this.partLateSeconds = metrics.histogram(
+      'packager_part_late_seconds',
+      'Wall time at which a part was published, minus its end in media time.',
+      LATE_SECONDS,
+      rendition,
+    );
+  }
+}

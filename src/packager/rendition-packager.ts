@@ -1,0 +1,184 @@
+import type { Clock } from '../base/clock.ts';
+import { type ChunkPosition, writeChunk } from '../media/isobmff/chunk.ts';
+import type { Sample, Track } from '../stream/track.ts';
+import type { PackagerMetrics } from './packager-metrics.ts';
+import type { PartRule } from './segment-plan.ts';
+import { rescaleTicks, ticksToMs } from './ticks.ts';
+import type { LiveRendition, LiveSegment, SegmentStart, WindowStore } from './window-store.ts';
+
+/** A segment to come: where it starts and how its samples become chunks and parts. */
+export interface PlannedSegment extends SegmentStart {
+  readonly track: Track;
+  readonly rule: PartRule;
+}
+
+/**
+ * prft flags (ISO/IEC 14496-12 8.16.5): the time of capture. On our timeline media time is the capture time as far
+ * as it can be known, because the hub anchors it to the wall clock; so the instant written is the media time itself,
+ * the MPD's ProducerReferenceTime maps 0 to 1970, and players add no offset to the latency target. It also makes
+ * the chunk a pure function of its samples: a standby packager writes the same bytes.
+ */
+const CAPTURE_TIME = 24;
+
+/**
+ * Makes the chunks, parts and segments of one rendition. It is told where segments begin and end; it closes parts
+ * by its {@link PartRule} as soon as their end is reached, without waiting for the next frame.
+ */
+export class RenditionPackager {
+  readonly rendition: LiveRendition;
+  readonly #store: WindowStore;
+  readonly #clock: Clock;
+  readonly #metrics: PackagerMetrics;
+  #rule: PartRule;
+  #sequence = 0;
+  #pending: Sample[] = [];
+  #pendingBytes = 0;
+  #partTicks = 0;
+  #partFrames = 0;
+  #endTicks = 0;
+  #lastDts = 0;
+
+  constructor(
+    rendition: LiveRendition,
+    rule: PartRule,
+    store: WindowStore,
+    deps: { readonly clock: Clock; readonly metrics: PackagerMetrics },
+  ) {
+    this.rendition = rendition;
+    this.#rule = rule;
+    this.#store = store;
+    this.#clock = deps.clock;
+    this.#metrics = deps.metrics;
+  }
+
+  get isOpen(): boolean {
+    return this.rendition.open !== undefined;
+  }
+
+  /** The open segment has no sample yet, or there is none open. */
+  get isEmpty(): boolean {
+    return this.#pending.length === 0 && (this.rendition.open?.chunks.length ?? 0) === 0;
+  }
+
+  /** dts + duration of the last sample. */
+  get endTicks(): number {
+    return this.#endTicks;
+  }
+
+  get lastDts(): number {
+    return this.#lastDts;
+  }
+
+  /** Bytes of the open segment, samples that are not yet in a chunk included. */
+  get openBytes(): number {
+    return (this.rendition.open?.sizeBytes ?? 0) + this.#pendingBytes;
+  }
+
+  open(planned: PlannedSegment): void {
+    if (this.isOpen) throw new Error('the segment before is still open');
+    this.#rule = planned.rule;
+    if (planned.track.timescale !== this.rendition.timescale) {
+      changeTimescale(this.rendition, planned.track.timescale);
+    }
+    this.#endTicks = planned.startTicks;
+    this.#store.openSegment(this.rendition, planned);
+  }
+
+  /** Adds a sample to the open segment; `last` when it is predicted to be the segment's last. */
+  add(sample: Sample, last: boolean): void {
+    const rule = this.#rule;
+    if (this.#partFrames > 0 && this.#partTicks + sample.duration > rule.maxTicks) this.closePart();
+    this.#pending.push(sample);
+    this.#pendingBytes += sample.data.length;
+    this.#partTicks += sample.duration;
+    this.#partFrames += 1;
+    this.#lastDts = sample.dts;
+    this.#endTicks = sample.dts + sample.duration;
+    const partDone = last || this.#partReached(rule);
+    if (partDone || this.#pending.length >= rule.chunkFrames) this.#flushChunk();
+    if (partDone) this.closePart();
+  }
+
+  /** Publishes what the open part has; does nothing when it is empty. */
+  closePart(): void {
+    this.#flushChunk();
+    const segment = this.rendition.open;
+    if (!segment || this.#partFrames === 0) return;
+    const firstChunk = segment.parts.at(-1)?.endChunk ?? 0;
+    const chunks = segment.chunks.slice(firstChunk);
+    if (this.#partTicks > this.#rule.maxTicks)
+      this.#metrics.clippedParts.inc({ rendition: this.rendition.kind });
+    this.#store.addPart(this.rendition, segment, {
+      index: segment.parts.length,
+      firstChunk,
+      endChunk: segment.chunks.length,
+      // One frame may last longer than a part may say (RFC 8216bis 4.4.4.9: DURATION must not exceed PART-TARGET).
+      durationTicks: Math.min(this.#partTicks, this.#rule.maxTicks),
+      sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0),
+      independent: chunks[0]?.independent ?? false,
+    });
+    const lateMs = this.#clock.wallMs() - ticksToMs(this.#endTicks, this.rendition.timescale);
+    this.#metrics.partLateSeconds.observe({ rendition: this.rendition.kind }, lateMs / 1000);
+    this.#partTicks = 0;
+    this.#partFrames = 0;
+  }
+
+  /** Ends the open segment at `endTicks`; without media it becomes a gap. Does nothing when none is open. */
+  close(endTicks: number): void {
+    this.closePart();
+    const segment = this.rendition.open;
+    if (segment)
+      this.#store.closeSegment(this.rendition, segment, Math.max(0, endTicks - segment.startTicks));
+  }
+
+  #partReached(rule: PartRule): boolean {
+    return rule.partFrames === undefined
+      ? this.#partTicks >= rule.closeTicks
+      : this.#partFrames >= rule.partFrames;
+  }
+
+  #flushChunk(): void {
+    const segment = this.rendition.open;
+    const first = this.#pending[0];
+    if (!segment || !first) return;
+    this.#store.addChunk(
+      this.rendition,
+      segment,
+      { bytes: this.#writeChunk(segment, first), independent: first.key },
+      first.dts,
+    );
+    this.#pending = [];
+    this.#pendingBytes = 0;
+  }
+
+  #writeChunk(segment: LiveSegment, first: Sample): Uint8Array {
+    const position: ChunkPosition = segment.chunks.length === 0 ? 'segment-start' : 'inside';
+    this.#sequence += 1;
+    return writeChunk({
+      sequence: this.#sequence,
+      samples: this.#pending,
+      position,
+      reference: {
+        wallMs: ticksToMs(first.dts, this.rendition.timescale),
+        mediaTicks: first.dts,
+        flags: CAPTURE_TIME,
+      },
+    });
+  }
+}
+
+/**
+ * Restates a rendition's segments in another timescale (an encoder came back with another sample rate). Only the
+ * model changes; durations stay the same seconds and may become fractional ticks.
+ */
+function changeTimescale(rendition: LiveRendition, timescale: number): void {
+  const from = rendition.timescale;
+  for (const segment of rendition.segments) {
+    segment.startTicks = rescaleTicks(segment.startTicks, from, timescale);
+    segment.durationTicks = (segment.durationTicks * timescale) / from;
+    segment.parts.forEach((part, index) => {
+      segment.parts[index] = { ...part, durationTicks: (part.durationTicks * timescale) / from };
+    });
+  }
+  rendition.timescale = timescale;
+}

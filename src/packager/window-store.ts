@@ -1,0 +1,352 @@
+import type { Clock } from '../base/clock.ts';
+import { errorCode } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type {
+  Chunk,
+  LiveState,
+  LiveWindow,
+  Part,
+  Period,
+  Rendition,
+  Segment,
+  SegmentPlan,
+  SegmentState,
+  WindowChange,
+} from '../stream/live-window.ts';
+import type { TrackKind } from '../stream/track.ts';
+import type { PackagerMetrics } from './packager-metrics.ts';
+
+/** Where a segment begins and what it belongs to. */
+export interface SegmentStart {
+  readonly number: number;
+  readonly period: Period;
+  /** Ticks of the rendition. */
+  readonly startTicks: number;
+  readonly discontinuity: boolean;
+}
+
+/** A segment while it is being made. */
+export class LiveSegment implements Segment {
+  readonly number: number;
+  readonly period: Period;
+  readonly discontinuity: boolean;
+  startTicks: number;
+  durationTicks = 0;
+  state: SegmentState = 'open';
+  sizeBytes = 0;
+  independent = false;
+  readonly chunks: Chunk[] = [];
+  readonly parts: Part[] = [];
+
+  constructor(start: SegmentStart) {
+    this.number = start.number;
+    this.period = start.period;
+    this.startTicks = start.startTicks;
+    this.discontinuity = start.discontinuity;
+  }
+}
+
+/** A rendition as its window stores it. */
+export class LiveRendition implements Rendition {
+  readonly id: string;
+  readonly kind: TrackKind;
+  timescale: number;
+  readonly segments: LiveSegment[] = [];
+  firstListed: number;
+  discontinuitySequence: number;
+  peakBps = 0;
+  averageBps = 0;
+
+  constructor(
+    id: string,
+    kind: TrackKind,
+    timescale: number,
+    firstListed: number,
+    discontinuitySequence: number,
+  ) {
+    this.id = id;
+    this.kind = kind;
+    this.timescale = timescale;
+    this.firstListed = firstListed;
+    this.discontinuitySequence = discontinuitySequence;
+  }
+
+  /** The segment at the live edge, if it is still growing. */
+  get open(): LiveSegment | undefined {
+    const last = this.segments.at(-1);
+    return last?.state === 'open' ? last : undefined;
+  }
+}
+
+export interface WindowDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: PackagerMetrics;
+}
+
+/** A list is never shorter than this many target durations (RFC 8216bis 6.2.2). */
+const MIN_LIST_TARGETS = 3;
+
+/**
+ * One stream's live window. Its mutators change the model at once and remember what changed; `commit()` slides the
+ * window and then tells the listeners, so that they only ever see a consistent whole.
+ */
+export class WindowStore implements LiveWindow {
+  readonly stream: string;
+  readonly plan: SegmentPlan;
+  readonly periods: Period[] = [];
+  readonly renditions: LiveRendition[] = [];
+  state: LiveState = 'live';
+  version = 0;
+  mpdChangedMs: number;
+  published = false;
+  #changes: WindowChange[] = [];
+  #slideDue = false;
+  #totalBytes = 0;
+  readonly #maxBytes: number;
+  readonly #deps: WindowDeps;
+  readonly #listeners = new Set<(change: WindowChange) => void>();
+
+  constructor(stream: string, plan: SegmentPlan, maxBytes: number, deps: WindowDeps) {
+    this.stream = stream;
+    this.plan = plan;
+    this.#maxBytes = maxBytes;
+    this.#deps = deps;
+    this.mpdChangedMs = deps.clock.wallMs();
+  }
+
+  subscribe(listener: (change: WindowChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Media bytes held. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  rendition(id: string): LiveRendition | undefined {
+    return this.renditions.find((rendition) => rendition.id === id);
+  }
+
+  /** Adds a rendition; video stands first. */
+  addRendition(rendition: LiveRendition): void {
+    if (rendition.kind === 'video') this.renditions.unshift(rendition);
+    else this.renditions.push(rendition);
+    this.#touchMpd();
+  }
+
+  addPeriod(period: Period): void {
+    this.periods.push(period);
+    this.#touchMpd();
+    this.#note({ kind: 'period', period });
+  }
+
+  setState(state: LiveState): void {
+    if (state === this.state) return;
+    // The MPD speaks of the end, not of a publisher being away.
+    if (state === 'ended' || this.state === 'ended') this.#touchMpd();
+    this.state = state;
+    this.#note({ kind: 'state', state });
+  }
+
+  openSegment(rendition: LiveRendition, start: SegmentStart): LiveSegment {
+    const segment = new LiveSegment(start);
+    rendition.segments.push(segment);
+    return segment;
+  }
+
+  addChunk(rendition: LiveRendition, segment: LiveSegment, chunk: Chunk, startTicks: number): void {
+    if (segment.chunks.length === 0) {
+      segment.startTicks = startTicks;
+      segment.independent = chunk.independent;
+    }
+    segment.chunks.push(chunk);
+    segment.sizeBytes += chunk.bytes.length;
+    this.#addBytes(chunk.bytes.length);
+    this.#deps.metrics.chunks.inc({ rendition: rendition.kind });
+    this.#changes.push({ kind: 'chunk', rendition: rendition.id, segment });
+  }
+
+  addPart(rendition: LiveRendition, segment: LiveSegment, part: Part): void {
+    segment.parts.push(part);
+    this.#deps.metrics.parts.inc({ rendition: rendition.kind });
+    this.#note({ kind: 'part', rendition: rendition.id, segment, part });
+  }
+
+  /** Closes the open segment; one that never got media becomes a gap. */
+  closeSegment(rendition: LiveRendition, segment: LiveSegment, durationTicks: number): void {
+    segment.durationTicks = durationTicks;
+    const { metrics } = this.#deps;
+    if (segment.chunks.length === 0) {
+      segment.state = 'gap';
+      metrics.gapSegments.inc({ rendition: rendition.kind });
+    } else {
+      segment.state = 'closed';
+      metrics.segments.inc({ rendition: rendition.kind });
+      if (!segment.independent) metrics.nonIndependentSegments.inc({ rendition: rendition.kind });
+    }
+    this.#slideDue = true;
+    this.#note({ kind: 'segment', rendition: rendition.id, segment });
+  }
+
+  /**
+   * Empties the list for a stream that begins anew far from where it ended. Numbers run on; the discontinuities of
+   * the old list, and the one between the lists, count as left behind.
+   */
+  restart(firstNumber: number): void {
+    for (const rendition of this.renditions) {
+      const listed = rendition.segments.filter((segment) => segment.number >= rendition.firstListed);
+      rendition.discontinuitySequence += listed.filter((segment) => segment.discontinuity).length + 1;
+      for (const segment of rendition.segments) this.#addBytes(-segment.sizeBytes);
+      rendition.segments.length = 0;
+      rendition.firstListed = firstNumber;
+    }
+    this.periods.length = 0;
+    this.published = false;
+    this.#touchMpd();
+  }
+
+  /** Makes everything since the last commit known. */
+  commit(): void {
+    if (this.#slideDue) this.#slide();
+    while (this.#changes.length > 0) {
+      const changes = this.#changes;
+      this.#changes = [];
+      for (const change of changes) this.#tell(change);
+    }
+  }
+
+  /** Lets go of all media and listeners. */
+  close(): void {
+    this.#addBytes(-this.#totalBytes);
+    this.#changes = [];
+    this.#listeners.clear();
+  }
+
+  #note(change: WindowChange): void {
+    this.version += 1;
+    this.#changes.push(change);
+  }
+
+  #touchMpd(): void {
+    this.version += 1;
+    this.mpdChangedMs = this.#deps.clock.wallMs();
+  }
+
+  #tell(change: WindowChange): void {
+    // A copy: a listener may subscribe again from within, and is not to be called twice for one change.
+    const listeners = [...this.#listeners];
+    for (const listener of listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        this.#deps.metrics.failedListeners.inc();
+        this.#deps.log.error(
+          { stream: this.stream, code: errorCode(error), error },
+          'live window listener failed',
+        );
+      }
+    }
+  }
+
+  #addBytes(count: number): void {
+    this.#totalBytes += count;
+    this.#deps.metrics.windowBytes.inc(count);
+  }
+
+  #slide(): void {
+    this.#slideDue = false;
+    const { plan } = this;
+    this.published ||= this.renditions.every((rendition) =>
+      rendition.segments.some((s) => s.state !== 'open'),
+    );
+    const listSeconds = Math.max(plan.windowSeconds, MIN_LIST_TARGETS * plan.targetDurationSeconds);
+    // A segment that left the list is downloadable for its own duration and that of the longest list it was in
+    // (RFC 8216bis 6.2.2); the second target duration is margin.
+    const keepSeconds = 2 * listSeconds + 2 * plan.targetDurationSeconds;
+    while (this.#canDropListed(listSeconds)) this.#unlistFirst();
+    while (this.#canEvict(keepSeconds)) this.#evictFirst();
+    while (this.#totalBytes > this.#maxBytes && this.#makeRoom());
+    for (const rendition of this.renditions) measureRates(rendition);
+    this.#dropUnusedPeriods();
+  }
+
+  #canDropListed(listSeconds: number): boolean {
+    return this.renditions.every(
+      (rendition) => secondsAfter(rendition, rendition.firstListed) >= listSeconds,
+    );
+  }
+
+  #canEvict(keepSeconds: number): boolean {
+    return this.renditions.every((rendition) => {
+      const first = rendition.segments[0];
+      return (
+        first !== undefined &&
+        first.number < rendition.firstListed &&
+        secondsAfter(rendition, first.number) >= keepSeconds
+      );
+    });
+  }
+
+  /** Gives up the oldest segment, listed or not; false when only the last complete one and the open one are left. */
+  #makeRoom(): boolean {
+    const renditions = this.renditions;
+    if (renditions.some((r) => r.segments.filter((s) => s.state !== 'open').length <= 1)) return false;
+    if (renditions.some((r) => r.segments[0]?.number === r.firstListed)) {
+      this.#unlistFirst();
+      this.#deps.metrics.shrunkWindows.inc();
+    }
+    this.#evictFirst();
+    return true;
+  }
+
+  #unlistFirst(): void {
+    for (const rendition of this.renditions) {
+      const left = rendition.segments.find((segment) => segment.number === rendition.firstListed);
+      if (left?.discontinuity) rendition.discontinuitySequence += 1;
+      rendition.firstListed += 1;
+    }
+    this.version += 1;
+  }
+
+  #evictFirst(): void {
+    for (const rendition of this.renditions) {
+      const evicted = rendition.segments.shift();
+      if (evicted) this.#addBytes(-evicted.sizeBytes);
+    }
+  }
+
+  #dropUnusedPeriods(): void {
+    const used = new Set(this.renditions.flatMap((r) => r.segments.map((segment) => segment.period)));
+    while (this.periods.length > 1) {
+      const [oldest] = this.periods;
+      if (!oldest || used.has(oldest)) return;
+      this.periods.shift();
+      this.#touchMpd();
+    }
+  }
+}
+
+/** Seconds of complete segments behind segment `number`. */
+function secondsAfter(rendition: LiveRendition, number: number): number {
+  let ticks = 0;
+  for (const segment of rendition.segments) if (segment.number > number) ticks += segment.durationTicks;
+  return ticks / rendition.timescale;
+}
+
+function measureRates(rendition: LiveRendition): void {
+  let bits = 0;
+  let ticks = 0;
+  let peak = 0;
+  for (const segment of rendition.segments) {
+    if (segment.state !== 'closed' || segment.number < rendition.firstListed || segment.durationTicks <= 0)
+      continue;
+    const segmentBits = segment.sizeBytes * 8;
+    bits += segmentBits;
+    ticks += segment.durationTicks;
+    peak = Math.max(peak, (segmentBits * rendition.timescale) / segment.durationTicks);
+  }
+  rendition.peakBps = Math.round(peak);
+  rendition.averageBps = ticks === 0 ? 0 : Math.round((bits * rendition.timescale) / ticks);
+}

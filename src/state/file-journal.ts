@@ -1,0 +1,123 @@
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../base/log.ts';
+
+/** A small record for each name, kept in one file each. */
+export interface FileJournal<T> {
+  /** The record of `name` as last saved, also by an earlier process. */
+  load(name: string): T | undefined;
+  /** Saves in the background. Saves of one name that come while one is being written are merged: the newest wins. */
+  save(name: string, record: T): void;
+  /** Resolves when everything saved so far is on disk; later saves are ignored. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface FileJournalOptions<T> {
+  /** Reads a record out of JSON; undefined when it is none. */
+  readonly parse: (value: unknown) => T | undefined;
+  readonly log: Logger;
+}
+
+const SUFFIX = '.json';
+/** What a name may be, so that it is a file name on any system. */
+const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * Opens a journal in `dir` (made when missing) and reads all of it. A file is replaced as a whole, by rename, so a
+ * crash leaves the old or the new record. A file that cannot be read is renamed aside (`.corrupt`) and logged; its
+ * name then has no record.
+ * @throws the file system's error when `dir` cannot be made or listed.
+ */
+export async function openFileJournal<T>(
+  dir: string,
+  options: FileJournalOptions<T>,
+): Promise<FileJournal<T>> {
+  await mkdir(dir, { recursive: true });
+  const records = new Map<string, T>();
+  for (const file of await readdir(dir)) {
+    const name = file.endsWith(SUFFIX) ? file.slice(0, -SUFFIX.length) : '';
+    if (!NAME.test(name)) continue;
+    const record = await readRecord(join(dir, file), options);
+    if (record !== undefined) records.set(name, record);
+  }
+  return new OpenJournal(dir, records, options.log);
+}
+
+async function readRecord<T>(path: string, options: FileJournalOptions<T>): Promise<T | undefined> {
+  try {
+    const record = options.parse(JSON.parse(await readFile(path, 'utf8')));
+    if (record !== undefined) return record;
+    options.log.error({ path }, 'journal file is not a record; renamed aside');
+  } catch (error) {
+    options.log.error({ path, error }, 'journal file cannot be read; renamed aside');
+  }
+  await rename(path, `${path}.corrupt`).catch((error: unknown) => {
+    options.log.error({ path, error }, 'journal file cannot be renamed');
+  });
+  return undefined;
+}
+
+class OpenJournal<T> implements FileJournal<T> {
+  readonly #dir: string;
+  readonly #records: Map<string, T>;
+  readonly #log: Logger;
+  /** Names with a record that is not on disk yet. */
+  readonly #dirty = new Set<string>();
+  /** Writers at work, one a name. */
+  readonly #writers = new Map<string, Promise<void>>();
+  #closed = false;
+
+  constructor(dir: string, records: Map<string, T>, log: Logger) {
+    this.#dir = dir;
+    this.#records = records;
+    this.#log = log;
+  }
+
+  load(name: string): T | undefined {
+    return this.#records.get(name);
+  }
+
+  save(name: string, record: T): void {
+    if (this.#closed) return;
+    if (!NAME.test(name)) throw new RangeError(`no journal name: ${name}`);
+    this.#records.set(name, record);
+    this.#dirty.add(name);
+    if (this.#writers.has(name)) return;
+    this.#writers.set(
+      name,
+      this.#writeWhileDirty(name).finally(() => this.#writers.delete(name)),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#writers.values());
+  }
+
+  async #writeWhileDirty(name: string): Promise<void> {
+    while (this.#dirty.delete(name)) {
+      try {
+        await this.#write(name, JSON.stringify(this.#records.get(name)));
+      } catch (error) {
+        this.#log.error({ name, error }, 'journal cannot be written');
+      }
+    }
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    const path = join(this.#dir, name + SUFFIX);
+    const temporary = `${path}.tmp`;
+    try {
+      const file = await open(temporary, 'w', 0o600);
+      try {
+        await file.writeFile(text);
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+}

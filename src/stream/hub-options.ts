@@ -1,0 +1,31 @@
+/** Limits and times of the hub; see docs/config.md, `live.*` and `ingest.*`. */
+export interface HubOptions {
+  /** How long a stream waits for a publisher that went away before it ends. */
+  readonly graceMs: number;
+  /** How long arrivals are watched to anchor media time to the wall clock. */
+  readonly anchorMs: number;
+  /** Nominal segment length: the wait for the second key frame is bounded by 1.3 of it. */
+  readonly segmentMs: number;
+  /** Publishers at one time; one more is refused with STREAM_LIMIT. */
+  readonly maxPublishers: number;
+  /** A larger picture closes its publisher with STREAM_VIDEO_TOO_LARGE. */
+  readonly maxVideoPixels: number;
+  /** A longer GOP is warned about and counted; a publisher without any key frame for twice this long is closed. */
+  readonly maxGopMs: number;
+  /** Bounds of what a stream keeps for those who join: whole GOPs within all three. */
+  readonly gopCacheMs: number;
+  readonly gopCacheFrames: number;
+  readonly gopCacheBytes: number;
+}
+
+export const DEFAULT_HUB_OPTIONS: HubOptions = {
+  graceMs: 30_000,
+  anchorMs: 1000,
+  segmentMs: 2000,
+  maxPublishers: 50,
+  maxVideoPixels: 4096 * 2176,
+  maxGopMs: 10_000,
+  gopCacheMs: 10_000,
+  gopCacheFrames: 600,
+  gopCacheBytes: 32 * 1024 * 1024,
+};

@@ -1,0 +1,30 @@
+/** What must survive a restart so that numbers never go back (RFC 8216bis 6.2.2). */
+export interface StreamRecord {
+  /** The highest media sequence number ever opened. */
+  readonly lastNumber: number;
+  /** Discontinuities over the stream's life, those still listed included. */
+  readonly discontinuitySequence: number;
+  /** The period id given last; ids grow. */
+  readonly lastPeriodId: string;
+}
+
+/** Remembers a {@link StreamRecord} for each stream. */
+export interface StreamJournal {
+  /** What was saved last for the stream, also by an earlier process; undefined for a new stream. */
+  load(stream: string): StreamRecord | undefined;
+  /** Never blocks and never throws; saves of one stream may be merged, the newest wins. */
+  save(stream: string, record: StreamRecord): void;
+}
+
+/** A record out of untrusted JSON; undefined when it is not one. */
+export function parseStreamRecord(value: unknown): StreamRecord | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { lastNumber, discontinuitySequence, lastPeriodId } = value as Record<keyof StreamRecord, unknown>;
+  if (!isCount(lastNumber) || !isCount(discontinuitySequence)) return undefined;
+  if (typeof lastPeriodId !== 'string' || !/^p[0-9a-z]{1,12}$/.test(lastPeriodId)) return undefined;
+  return { lastNumber, discontinuitySequence, lastPeriodId };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}

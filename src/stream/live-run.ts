@@ -1,0 +1,453 @@
+import type { Logger } from '../base/log.ts';
+import type { AacConfig } from '../media/aac.ts';
+import type { AvcConfig } from '../media/h264.ts';
+import { msToTicks, rescale, ticksToMs } from '../media/timescale.ts';
+import { AudioClock } from './audio-clock.ts';
+import {
+  type FrameRate,
+  type FrameTime,
+  frameTicksOf,
+  type MeasuredCadence,
+  measureCadence,
+} from './cadence.ts';
+import { FrameGrid, type PlacedFrame } from './frame-grid.ts';
+import type { StreamCounters, StreamMetrics } from './stream-metrics.ts';
+import { RunningTimeline } from './timeline.ts';
+import type {
+  AudioTrack,
+  Cadence,
+  Sample,
+  StreamSink,
+  Timeline,
+  TimelineReason,
+  TrackKind,
+  VideoTrack,
+} from './track.ts';
+import type { SourceSample, WarmUpResult } from './warm-up.ts';
+
+/** Where a stream's media ended: what comes later may not begin before. */
+export interface MediaEnd {
+  readonly video: { readonly dtsTicks: number; readonly endTicks: number } | undefined;
+  readonly audio: { readonly endTicks: number; readonly timescale: number } | undefined;
+}
+
+/** What the publisher sends, by its configurations. */
+export interface SourceTracks {
+  readonly video: AvcConfig | undefined;
+  readonly audio: AacConfig | undefined;
+  readonly quantumMs: number;
+}
+
+export interface LiveRunDeps {
+  readonly source: SourceTracks;
+  readonly sink: StreamSink;
+  readonly counters: StreamCounters;
+  readonly metrics: StreamMetrics;
+  readonly log: Logger;
+}
+
+/** What the stream knew before this run. */
+export interface RunStart {
+  readonly reason: 'start' | 'resume';
+  readonly warmUp: WarmUpResult;
+  readonly end: MediaEnd;
+  /** The last video track of the stream, to know its GOP again after a short absence. */
+  readonly previousVideo: VideoTrack | undefined;
+}
+
+const VIDEO_TIMESCALE = 90_000;
+/** A track that sends nothing for so long, while the other does, leaves the timeline. Sparse video is normal. */
+const SILENCE_MS: Readonly<Record<TrackKind, number>> = { audio: 3000, video: 10_000 };
+/** Video that appears beside running audio is watched for so long before it joins at a key frame. */
+const PROBE_MS = 1000;
+const PROBE_FRAMES = 1200;
+/** Faster than this, players and encoders are not tested: warned about. */
+const MAX_FRAME_RATE = 61;
+
+interface CurrentTimeline {
+  readonly timeline: Timeline;
+  readonly video: AvcConfig | undefined;
+  readonly audio: AacConfig | undefined;
+}
+
+interface Pending {
+  readonly reason: TimelineReason;
+  /** Anchor again: move by the drift. */
+  readonly anchorAgain: boolean;
+}
+
+/**
+ * One publisher's media from the end of its warm-up until it goes: decides where timelines begin and gives every
+ * sample its final time. A new timeline begins at a video key frame, or at any audio frame when there is no video;
+ * until then media runs on in the old one, except what the new tracks cannot be in.
+ */
+export class LiveRun {
+  readonly #deps: LiveRunDeps;
+  readonly #clock: RunningTimeline;
+  /** When each kind last arrived. */
+  readonly #lastSeenMs: Record<TrackKind, number | undefined> = { video: undefined, audio: undefined };
+  readonly #start: RunStart;
+  #cadence: MeasuredCadence;
+  #pending: Pending | undefined;
+  #current: CurrentTimeline | undefined;
+  #end: MediaEnd;
+  #grid: FrameGrid | undefined;
+  #audioClock: AudioClock | undefined;
+  /** Media is being left out until a key frame is far enough on: the source's clock ran ahead of ours. */
+  #leaping = false;
+  #probe: FrameTime[] = [];
+  #seenGrid = { missing: 0, shifts: 0, rateChanges: 0 };
+  #seenHoles = 0;
+
+  constructor(deps: LiveRunDeps, start: RunStart) {
+    this.#deps = deps;
+    this.#start = start;
+    this.#end = start.end;
+    this.#clock = new RunningTimeline(start.warmUp.offsetsMs);
+    this.#cadence = this.#measure(start.warmUp.frames);
+    this.#pending = { reason: start.reason, anchorAgain: false };
+    for (const sample of start.warmUp.samples) this.write(sample);
+  }
+
+  get timeline(): Timeline | undefined {
+    return this.#current?.timeline;
+  }
+
+  get driftMs(): number {
+    return this.#clock.driftMs;
+  }
+
+  /** Where the media written so far ends. */
+  get end(): MediaEnd {
+    const grid = this.#grid;
+    const audio = this.#current?.timeline.audio;
+    return {
+      video: grid ? { dtsTicks: grid.endDts, endTicks: grid.endTicks } : this.#end.video,
+      audio:
+        this.#audioClock && audio
+          ? { endTicks: this.#audioClock.endTicks, timescale: audio.timescale }
+          : this.#end.audio,
+    };
+  }
+
+  write(sample: SourceSample): void {
+    const { jumped } = this.#clock.place(sample.kind, sample.sourceMs, sample.arrivalMs);
+    if (jumped) this.#noteJump(sample.kind);
+    if (this.#clock.excessDriftMs !== undefined) this.#wantAnchor(sample.kind);
+    this.#lastSeenMs[sample.kind] = sample.arrivalMs;
+    if (sample.kind === 'video') this.#video(sample);
+    else this.#audio(sample);
+  }
+
+  /** Writes what is held: the publisher is gone. */
+  flush(): void {
+    this.#grid?.flush();
+    this.#collectCounts();
+  }
+
+  #noteJump(kind: TrackKind): void {
+    this.#deps.counters.resynced(kind, 'jump');
+    this.#deps.log.warn({ kind }, 'source clock jumped');
+    this.#pending ??= { reason: 'jump', anchorAgain: false };
+  }
+
+  #wantAnchor(kind: TrackKind): void {
+    if (this.#pending?.anchorAgain || isOpening(this.#pending)) return;
+    this.#deps.counters.resynced(kind, 'drift');
+    this.#deps.log.warn(
+      { kind, driftMs: Math.round(this.#clock.driftMs) },
+      'source clock drifted, anchoring again',
+    );
+    this.#pending = { reason: 'jump', anchorAgain: true };
+  }
+
+  #wantTracks(): void {
+    this.#pending ??= { reason: 'tracks', anchorAgain: false };
+  }
+
+  #video(sample: SourceSample): void {
+    const current = this.#current;
+    const changed = current?.video !== this.#deps.source.video;
+    if (current && (changed || this.#isSilent('audio', current, sample.arrivalMs))) this.#wantTracks();
+    if (current && !current.video && !this.#knowsLateVideo(sample)) return;
+    if (this.#pending && sample.key) this.#begin(sample);
+    const grid = this.#grid;
+    if (!grid || this.#current?.video !== this.#deps.source.video || this.#leaping) {
+      this.#deps.counters.dropped('video', this.#leaping ? 'clock' : 'new_timeline');
+      return;
+    }
+    grid.push(this.#placed(sample));
+    if (sample.key) this.#collectCounts();
+  }
+
+  #audio(sample: SourceSample): void {
+    const current = this.#current;
+    if (current && current.audio !== this.#deps.source.audio) this.#wantTracks();
+    if (current && this.#isSilent('video', current, sample.arrivalMs)) this.#wantTracks();
+    if (this.#pending && !this.#videoLeads(sample.arrivalMs)) this.#begin(sample);
+    const clock = this.#audioClock;
+    const track = this.#current?.timeline.audio;
+    if (!clock || !track || this.#current?.audio !== this.#deps.source.audio || this.#leaping) {
+      this.#deps.counters.dropped('audio', this.#leaping ? 'clock' : 'new_timeline');
+      return;
+    }
+    const written = clock.push(msToTicks(this.#epochMs(sample), track.timescale), sample.data);
+    if (!written) this.#deps.counters.dropped('audio', 'clock');
+  }
+
+  /** A begin may have moved the clock, so times are asked for again. */
+  #epochMs(sample: SourceSample): number {
+    return this.#clock.toEpochMs(sample.kind, sample.sourceMs);
+  }
+
+  #placed(sample: SourceSample): PlacedFrame {
+    return {
+      dtsTicks: (this.#epochMs(sample) * VIDEO_TIMESCALE) / 1000,
+      compositionTicks: (sample.compositionMs * VIDEO_TIMESCALE) / 1000,
+      key: sample.key,
+      data: sample.data,
+    };
+  }
+
+  #isSilent(kind: TrackKind, current: CurrentTimeline, nowMs: number): boolean {
+    const lastMs = this.#lastSeenMs[kind];
+    return current[kind] !== undefined && lastMs !== undefined && nowMs - lastMs > SILENCE_MS[kind];
+  }
+
+  /** Whether a new timeline must wait for a video key frame. */
+  #videoLeads(nowMs: number): boolean {
+    if (!this.#deps.source.video) return false;
+    if (!this.#current) return this.#start.warmUp.present.video;
+    const lastMs = this.#lastSeenMs.video;
+    return this.#current.video !== undefined && lastMs !== undefined && nowMs - lastMs <= SILENCE_MS.video;
+  }
+
+  /** Gathers frames of video that joins late, until its cadence can be told. */
+  #knowsLateVideo(sample: SourceSample): boolean {
+    const probe = this.#probe;
+    const last = probe.at(-1);
+    if (last && (sample.sourceMs < last.dtsMs || probe.length >= PROBE_FRAMES)) probe.length = 0;
+    probe.push({ dtsMs: sample.sourceMs, key: sample.key });
+    const spanMs = sample.sourceMs - (probe[0]?.dtsMs ?? 0);
+    if (!sample.key || spanMs < PROBE_MS) {
+      this.#deps.counters.dropped('video', 'new_timeline');
+      return false;
+    }
+    this.#cadence = this.#measure(probe);
+    this.#probe = [];
+    return true;
+  }
+
+  #measure(frames: readonly FrameTime[]): MeasuredCadence {
+    const { video, quantumMs } = this.#deps.source;
+    const measured = measureCadence(frames, quantumMs, video?.picture.frameRate);
+    const rate = measured.frameRate;
+    if (rate && rate.numerator / rate.denominator > MAX_FRAME_RATE) {
+      this.#deps.log.warn(
+        { fps: rate.numerator / rate.denominator },
+        'frame rate is above what is supported',
+      );
+    }
+    return measured;
+  }
+
+  /** Begins the pending timeline at this sample, unless its clock is still too far ahead. */
+  #begin(first: SourceSample): void {
+    const pending = this.#pending;
+    if (!pending || !this.#moveClock(pending, first)) return;
+    const { video, audio } = this.#deps.source;
+    const withVideo = first.kind === 'video' ? video : undefined;
+    const audioHere = first.kind === 'audio' || this.#hasAudioAt(first.arrivalMs);
+    const withAudio = audioHere ? audio : undefined;
+    const keepsCadence = sameFrameRateHint(this.#current?.video, withVideo);
+    if (withVideo && !keepsCadence)
+      this.#cadence = { frameRate: plausibleHint(withVideo), gopFrames: undefined };
+    const videoTrack = withVideo && this.#videoTrack(withVideo);
+    const audioTrack = withAudio && audioTrackOf(withAudio);
+    const startMs = this.#openVideo(withVideo, first) ?? this.#audioStartMs(first, audioTrack);
+    this.#openAudio(withAudio, audioTrack, startMs, pending.reason);
+    this.#probe = [];
+    this.#pending = undefined;
+    this.#leaping = false;
+    const timeline = { reason: pending.reason, video: videoTrack, audio: audioTrack, startMs };
+    this.#current = { timeline, video: withVideo, audio: withAudio };
+    this.#announce(timeline);
+  }
+
+  #announce(timeline: Timeline): void {
+    const { reason, video, audio, startMs } = timeline;
+    this.#deps.metrics.timelineBegun(reason);
+    this.#deps.log.info(
+      {
+        reason,
+        startMs: Math.round(startMs),
+        video: video && {
+          codec: video.codecString,
+          size: `${video.width}x${video.height}`,
+          ...video.cadence,
+        },
+        audio: audio && { codec: audio.codecString, sampleRate: audio.timescale, channels: audio.channels },
+      },
+      'timeline begun',
+    );
+    this.#deps.sink.begin(timeline);
+  }
+
+  #hasAudioAt(nowMs: number): boolean {
+    const lastMs = this.#lastSeenMs.audio;
+    if (lastMs === undefined) return !this.#current && this.#start.warmUp.present.audio;
+    return nowMs - lastMs <= SILENCE_MS.audio;
+  }
+
+  /**
+   * Moves the clock by the drift where asked, and on where the timeline would overlap the last one. False while the
+   * source is so far ahead that media must be left out.
+   */
+  #moveClock(pending: Pending, first: SourceSample): boolean {
+    if (pending.reason === 'tracks') return true;
+    const wantedMs = this.#epochMs(first) + first.compositionMs;
+    const shiftMs = pending.anchorAgain ? Math.round(this.#clock.driftMs) : 0;
+    const overlapMs = Math.max(0, Math.ceil(endMsOf(this.end) - wantedMs - shiftMs));
+    if (shiftMs < 0 && overlapMs > 0) {
+      this.#leaping = true;
+      return false;
+    }
+    if (shiftMs !== 0 || overlapMs > 0) this.#clock.shift(shiftMs + overlapMs, overlapMs);
+    return true;
+  }
+
+  #openVideo(video: AvcConfig | undefined, first: SourceSample): number | undefined {
+    const frame = this.#placed(first);
+    this.#closeGrid(video && frame.dtsTicks + frame.compositionTicks);
+    if (!video) return undefined;
+    const floor = this.end.video?.dtsTicks ?? 0;
+    const grid = new FrameGrid(this.#cadence.frameRate, floor, this.#emit);
+    const startMs = ticksToMs(grid.startTicksFor(frame), VIDEO_TIMESCALE);
+    this.#grid = grid;
+    return startMs;
+  }
+
+  #closeGrid(untilTicks: number | undefined): void {
+    this.#grid?.flush(untilTicks);
+    this.#collectCounts();
+    this.#end = { ...this.#end, video: this.end.video };
+    this.#grid = undefined;
+    this.#seenGrid = { missing: 0, shifts: 0, rateChanges: 0 };
+  }
+
+  #audioStartMs(first: SourceSample, track: AudioTrack | undefined): number {
+    const atMs = this.#epochMs(first);
+    if (!track) return atMs;
+    const startTicks = Math.max(msToTicks(atMs, track.timescale), this.#audioFloor(track.timescale));
+    return ticksToMs(startTicks, track.timescale);
+  }
+
+  #audioFloor(timescale: number): number {
+    const end = this.end.audio;
+    return end ? rescale(end.endTicks, end.timescale, timescale) : 0;
+  }
+
+  /** The count of frames goes on over a mere change of tracks. */
+  #openAudio(
+    audio: AacConfig | undefined,
+    track: AudioTrack | undefined,
+    startMs: number,
+    reason: TimelineReason,
+  ): void {
+    if (reason === 'tracks' && audio && audio === this.#current?.audio) return;
+    const floor = track ? this.#audioFloor(track.timescale) : 0;
+    this.#collectCounts();
+    this.#end = { ...this.#end, audio: this.end.audio };
+    this.#seenHoles = 0;
+    this.#audioClock = track
+      ? new AudioClock(track, Math.floor((startMs * track.timescale) / 1000), floor, this.#emit)
+      : undefined;
+  }
+
+  readonly #emit = (sample: Sample): void => this.#deps.sink.sample(sample);
+
+  #videoTrack(config: AvcConfig): VideoTrack {
+    return {
+      kind: 'video',
+      codec: 'avc1',
+      codecString: config.codecString,
+      timescale: VIDEO_TIMESCALE,
+      config: config.record,
+      width: config.picture.width,
+      height: config.picture.height,
+      cadence: this.#cadenceFor(config),
+    };
+  }
+
+  #cadenceFor(config: AvcConfig): Cadence {
+    const { frameRate, gopFrames } = this.#cadence;
+    if (!frameRate) return { frameTicks: undefined, gopTicks: undefined };
+    const frameTicks = frameTicksOf(frameRate);
+    const gopTicks = gopFrames === undefined ? undefined : exactTicks(gopFrames, frameRate);
+    return { frameTicks, gopTicks: gopTicks ?? this.#rememberedGop(config, frameTicks) };
+  }
+
+  /** A publisher that came back with the same encoder settings has the same GOP. */
+  #rememberedGop(config: AvcConfig, frameTicks: number): number | undefined {
+    const previous = this.#start.previousVideo;
+    if (!previous || previous.cadence.frameTicks !== frameTicks) return undefined;
+    const sameConfig = Buffer.compare(previous.config, config.record) === 0;
+    return sameConfig ? previous.cadence.gopTicks : undefined;
+  }
+
+  #collectCounts(): void {
+    const { counters, metrics } = this.#deps;
+    const counts = this.#grid?.counts;
+    if (counts) {
+      metrics.missingFrames.inc(counts.missing - this.#seenGrid.missing);
+      counters.resynced('video', 'shift', counts.shifts - this.#seenGrid.shifts);
+      counters.resynced('video', 'rate', counts.rateChanges - this.#seenGrid.rateChanges);
+      this.#seenGrid = { ...counts };
+    }
+    const holes = this.#audioClock?.counts.holes ?? 0;
+    counters.resynced('audio', 'hole', holes - this.#seenHoles);
+    this.#seenHoles = holes;
+  }
+}
+
+function isOpening(pending: Pending | undefined): boolean {
+  return pending?.reason === 'start' || pending?.reason === 'resume';
+}
+
+function exactTicks(frames: number, rate: FrameRate): number {
+  return (frames * VIDEO_TIMESCALE * rate.denominator) / rate.numerator;
+}
+
+function endMsOf(end: MediaEnd): number {
+  const videoMs = end.video ? ticksToMs(end.video.endTicks, VIDEO_TIMESCALE) : 0;
+  const audioMs = end.audio ? ticksToMs(end.audio.endTicks, end.audio.timescale) : 0;
+  return Math.max(videoMs, audioMs);
+}
+
+/** A changed configuration keeps the measured cadence unless the bitstream says that the rate changed too. */
+function sameFrameRateHint(before: AvcConfig | undefined, after: AvcConfig | undefined): boolean {
+  const old = before?.picture.frameRate;
+  const now = after?.picture.frameRate;
+  if (!before || !after || !old || !now) return true;
+  return old.numerator * now.denominator === now.numerator * old.denominator;
+}
+
+/** The rate that the bitstream claims, when a camera could have it. */
+function plausibleHint(config: AvcConfig): FrameRate | undefined {
+  const hint = config.picture.frameRate;
+  if (!hint) return undefined;
+  const fps = hint.numerator / hint.denominator;
+  return fps >= 5 && fps <= MAX_FRAME_RATE ? hint : undefined;
+}
+
+function audioTrackOf(config: AacConfig): AudioTrack {
+  return {
+    kind: 'audio',
+    codec: 'mp4a',
+    codecString: config.codecString,
+    timescale: config.sampleRate,
+    config: config.config,
+    channels: config.channels,
+    frameTicks: config.frameTicks,
+  };
+}
