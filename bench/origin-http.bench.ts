@@ -4,13 +4,14 @@
  * rounds. CPU is the server process's own, from /proc, so that autocannon's limit does not hide the server's cost.
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
 import { cpuMicros, startHeadwater, stop, type HeadwaterProcess } from './support/headwater-process.ts';
 import { formatSpread, printTable, saveResults, spread } from './support/report.ts';
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '4' }, rounds: { type: 'string', default: '5' } } });
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '4' }, rounds: { type: 'string', default: '5' } },
+});
 const SECONDS = Number(values.seconds);
 const ROUNDS = Number(values.rounds);
 const CONNECTIONS = 50;
@@ -32,7 +33,9 @@ interface Payload {
 }
 
 const server = await startHeadwater();
-const broadcast = spawn('ffmpeg', broadcastArgs(await server.publishUrl('bench')), { stdio: ['ignore', 'ignore', 'inherit'] });
+const broadcast = spawn('ffmpeg', broadcastArgs(await server.publishUrl('bench')), {
+  stdio: ['ignore', 'ignore', 'inherit'],
+});
 try {
   await waitForStream(server);
   const results = [];
@@ -48,7 +51,17 @@ try {
 /** 2 Mb/s: a part is near 40 KB, a 2 s segment near 500 KB. */
 function broadcastArgs(url: string): string[] {
   return [
-    ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30'],
+    ...[
+      '-hide_banner',
+      '-loglevel',
+      'error',
+      '-nostdin',
+      '-re',
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=size=640x360:rate=30',
+    ],
     ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '60', '-sc_threshold', '0'],
     ...['-b:v', '2M', '-minrate', '2M', '-maxrate', '2M', '-bufsize', '1M', '-x264-params', 'nal-hrd=cbr'],
     ...['-f', 'flv', url],
@@ -120,6 +133,9 @@ function report(results: readonly Awaited<ReturnType<typeof compare>>[]): void {
     const ratio = cpu(uws).median / cpu(node).median;
     return [row('uws', uws, `${ratio.toFixed(2)}×`), row('node:http', node, '1×')];
   });
-  printTable(['payload', 'driver', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs/request', 'CPU ratio', 'errors'], rows);
+  printTable(
+    ['payload', 'driver', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs/request', 'CPU ratio', 'errors'],
+    rows,
+  );
   saveResults('origin-http', { connections: CONNECTIONS, seconds: SECONDS, rounds: ROUNDS, results });
 }

@@ -26,7 +26,11 @@ export function formatSpread({ min, median, max }: Spread, digits = 1): string {
 /** Prints rows as aligned columns. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd();
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
   console.log([line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n'));
 }
 
@@ -42,6 +46,9 @@ export function saveResults(name: string, results: object): void {
     node: process.version,
   };
   const file = join(folder, `${name}.json`);
-  writeFileSync(file, `${JSON.stringify({ date: new Date().toISOString(), machine, ...results }, undefined, 2)}\n`);
+  writeFileSync(
+    file,
+    `${JSON.stringify({ date: new Date().toISOString(), machine, ...results }, undefined, 2)}\n`,
+  );
   console.log(`\nkept in ${file}`);
 }

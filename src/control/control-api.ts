@@ -77,7 +77,7 @@ function createAccessCheck({
     maxFailures: MAX_WRONG_TOKENS,
     maxAddresses: MAX_REMEMBERED_ADDRESSES,
   });
-  const checks = metrics.counter('control_auth_checks_total', 'Admin token checks by outcome', ['outcome']);
+  const checks = metrics.counter('control_auth_checks_total', 'Admin token checks, by outcome.', ['outcome']);
   const judge = (request: HttpRequest): Outcome => {
     if (limiter.blockedMs(request.remoteAddress) > 0) return 'limited';
     const given = /^Bearer +(\S+) *$/i.exec(request.header('authorization'))?.[1];

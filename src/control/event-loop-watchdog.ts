@@ -18,7 +18,7 @@ export class EventLoopWatchdog {
   constructor({ clock, metrics }: { readonly clock: Clock; readonly metrics: Metrics }) {
     const blocks = metrics.counter(
       'control_event_loop_blocks_total',
-      'Times the event loop was blocked for over a second',
+      'Times the event loop was blocked for over a second.',
     );
     this.#clock = clock;
     this.#lastTickMs = clock.monotonicMs();

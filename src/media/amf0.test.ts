@@ -98,6 +98,8 @@ describe('parseAmf0', () => {
   const bombs: [string, Buffer, string][] = [
     ['objects nested 8000 deep', Buffer.concat([...Array(8000)].map(() => hex('03 0001 61'))), 'limit'],
     ['arrays nested 8000 deep', Buffer.concat([...Array(8000)].map(() => hex('0a 00000001'))), 'limit'],
+    ['objects nested 17 deep', hex(`${'03 0001 61'.repeat(17)} 05 ${'0000 09'.repeat(17)}`), 'limit'],
+    ['arrays nested 17 deep', hex(`${'0a 00000001'.repeat(17)} 05`), 'limit'],
     ['a strict array of 2^32-1 nothings', hex('0a ffffffff 05'), 'limit'],
     [
       'an object of 129 properties',
@@ -139,6 +141,8 @@ describe('parseAmf0', () => {
   it('takes exactly what the limits allow', () => {
     const deep = [...Array(16)].reduce<Amf0Value>((inner) => [inner], null);
     const wide = new Map([...Array(112)].map((_, i) => [`p${i}`, null]));
+    const objects = hex(`${'03 0001 61'.repeat(16)} 05 ${'0000 09'.repeat(16)}`);
+    expect(parseAmf0(objects).ok).toBe(true);
     expect(parseAmf0(writeAmf0([deep, wide, 'x'.repeat(4096)])).ok).toBe(true);
   });
 });

@@ -49,7 +49,7 @@ describe('AVCDecoderConfigurationRecord', () => {
     ['3-byte NAL lengths', RECORDS.main720p25.replace(/^(.{8})ff/, '$1fe')],
     ['no SPS', '014d401fffe001000568ebe3cb20'],
     ['no PPS', RECORDS.main720p25.replace(/01000568ebe3cb20$/, '00')],
-    ['an SPS cut short', '014d401fffe1000a674d401feca02802dd8001000568ebe3cb20'],
+    ['an SPS cut before the picture size', '014d401fffe10006674d401feca001000568ebe3cb20'],
   ])('is refused with %s', (_what, hex) => {
     expect(parseAvcConfig(bytes(hex))).toBeUndefined();
   });

@@ -1,5 +1,5 @@
 /* oxlint-disable no-restricted-globals -- the platform's Date is the judge here, not a clock */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isoTime } from './iso-time.ts';
 

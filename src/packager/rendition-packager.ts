@@ -33,7 +33,8 @@ export class RenditionPackager {
   #sequence = 0;
   #pending: Sample[] = [];
   #pendingBytes = 0;
-  #partTicks = 0;
+  /** Where the open part starts: where the one before ended, so that parts add up even across a lost frame. */
+  #partStart = 0;
   #partFrames = 0;
   #endTicks = 0;
   #lastDts = 0;
@@ -86,17 +87,17 @@ export class RenditionPackager {
 
   /** Adds a sample to the open segment; `last` when it is predicted to be the segment's last. */
   add(sample: Sample, last: boolean): void {
-    const rule = this.#rule;
-    if (this.#partFrames > 0 && this.#partTicks + sample.duration > rule.maxTicks) this.closePart();
+    const end = sample.dts + sample.duration;
+    if (this.isEmpty) this.#partStart = sample.dts;
+    else if (sample.dts !== this.#endTicks) this.#flushChunk();
+    if (this.#partFrames > 0 && end - this.#partStart > this.#rule.maxTicks) this.closePart();
     this.#pending.push(sample);
     this.#pendingBytes += sample.data.length;
-    this.#partTicks += sample.duration;
     this.#partFrames += 1;
     this.#lastDts = sample.dts;
-    this.#endTicks = sample.dts + sample.duration;
-    const partDone = last || this.#partReached(rule);
-    if (partDone || this.#pending.length >= rule.chunkFrames) this.#flushChunk();
-    if (partDone) this.closePart();
+    this.#endTicks = end;
+    if (last || end - this.#partStart >= this.#rule.closeTicks) this.closePart();
+    else if (this.#pending.length >= this.#rule.chunkFrames) this.#flushChunk();
   }
 
   /** Publishes what the open part has; does nothing when it is empty. */
@@ -106,20 +107,21 @@ export class RenditionPackager {
     if (!segment || this.#partFrames === 0) return;
     const firstChunk = segment.parts.at(-1)?.endChunk ?? 0;
     const chunks = segment.chunks.slice(firstChunk);
-    if (this.#partTicks > this.#rule.maxTicks)
-      this.#metrics.clippedParts.inc({ rendition: this.rendition.kind });
+    const ticks = this.#endTicks - this.#partStart;
+    if (ticks > this.#rule.maxTicks) this.#metrics.clippedParts.inc({ rendition: this.rendition.kind });
     this.#store.addPart(this.rendition, segment, {
       index: segment.parts.length,
       firstChunk,
       endChunk: segment.chunks.length,
-      // One frame may last longer than a part may say (RFC 8216bis 4.4.4.9: DURATION must not exceed PART-TARGET).
-      durationTicks: Math.min(this.#partTicks, this.#rule.maxTicks),
+      // One frame, or a hole before it, may last longer than a part may say: DURATION must not exceed
+      // PART-TARGET (RFC 8216bis 4.4.4.9).
+      durationTicks: Math.min(ticks, this.#rule.maxTicks),
       sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0),
       independent: chunks[0]?.independent ?? false,
     });
     const lateMs = this.#clock.wallMs() - ticksToMs(this.#endTicks, this.rendition.timescale);
     this.#metrics.partLateSeconds.observe({ rendition: this.rendition.kind }, lateMs / 1000);
-    this.#partTicks = 0;
+    this.#partStart = this.#endTicks;
     this.#partFrames = 0;
   }
 
@@ -129,12 +131,6 @@ export class RenditionPackager {
     const segment = this.rendition.open;
     if (segment)
       this.#store.closeSegment(this.rendition, segment, Math.max(0, endTicks - segment.startTicks));
-  }
-
-  #partReached(rule: PartRule): boolean {
-    return rule.partFrames === undefined
-      ? this.#partTicks >= rule.closeTicks
-      : this.#partFrames >= rule.partFrames;
   }
 
   #flushChunk(): void {

@@ -160,6 +160,26 @@ describe('SegmentGrid', () => {
     expect(found[1]).toMatchObject({ independent: true });
   });
 
+  it('does not move for a second key frame that is hardly off to the same side', () => {
+    const found = cuts(
+      createGrid({ gopSeconds: 2 }),
+      frames(20, 30, (n) => [0, 61, 125, 181, 240, 300, 360].includes(n)),
+    );
+    expect(found.slice(0, 4).map((cut) => cut.seconds)).toEqual([61 / 30, 125 / 30, 181 / 30, 8]);
+    expect(found.map((cut) => cut.reanchored)).not.toContain(true);
+  });
+
+  it('does not move for regular key frames that no grid of its segments can meet', () => {
+    const found = cuts(
+      createGrid({ gopSeconds: 3 }),
+      frames(60, 30, (n) => n % 90 === 0),
+    );
+    expect(found.map((cut) => cut.reanchored)).not.toContain(true);
+    expect(found.filter((cut) => cut.independent).map((cut) => cut.seconds)).toEqual([
+      6, 12, 18, 24, 30, 36, 42, 48, 54,
+    ]);
+  });
+
   it('follows key frames that drift by 100 ppm for a day, all segments independent', () => {
     const found: Cut[] = [];
     const grid = createGrid({ gopSeconds: 2 });

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { audioTrack, timeline, VIDEO_TIMESCALE, videoTrack } from '../../test/support/sample-source.ts';
 import { partRule, type PlanOptions, planSegmentTicks, planStream } from './segment-plan.ts';
@@ -17,6 +17,7 @@ describe('planSegmentTicks', () => {
       gopFrames: 60 - 1,
       seconds: (2 * 59 * 1001) / 30_000,
     },
+    { name: 'a GOP 0.5 % too short, taken as it is', fps: 30.15, gopFrames: 60, seconds: 60 / 30.15 },
     { name: 'a GOP of two segments', fps: 25, gopFrames: 100, seconds: 4 },
     { name: 'an odd GOP', fps: 30, gopFrames: 99, seconds: 3.3 },
     { name: 'a GOP too long to stretch to', fps: 30, gopFrames: 330, seconds: 2 },
@@ -51,7 +52,7 @@ describe('planStream', () => {
     // 48 frames: 5 frames (208 ms) do not divide, but 170 to 230 ms leave no other; at 300 ms 8 frames do.
     const track = videoTrack({ fps: 24, gopFrames: 48 });
     const plan = planStream({ ...OPTIONS, partMs: 300 }, timeline({ video: track }));
-    expect(partRule(plan, track, track, 180_000).partFrames).toBe(8);
+    expect(partRule(plan, track, track, 180_000).closeTicks).toBe(7.5 * 3750);
   });
 
   it('promises a whole TARGETDURATION that holds when both boundaries move', () => {
@@ -93,7 +94,7 @@ describe('planStream', () => {
             [audio, 1024],
           ] as const) {
             const rule = partRule(plan, track, video, 2 * VIDEO_TIMESCALE);
-            const seconds = ((rule.partFrames ?? 0) * frame) / track.timescale;
+            const seconds = (Math.ceil(rule.closeTicks / frame) * frame) / track.timescale;
             if (seconds > plan.partTargetSeconds + 1e-9 || seconds < 0.85 * plan.partTargetSeconds)
               return false;
           }
@@ -122,7 +123,6 @@ describe('partRule', () => {
     expect(plan.partTargetSeconds).toBe(0.236);
     expect(partRule(plan, video, video, 180_000)).toEqual({
       chunkFrames: 1,
-      partFrames: undefined,
       maxTicks: 21_240,
       closeTicks: 18_054,
     });

@@ -13,11 +13,9 @@ export interface PlanOptions {
 /** How the samples of one rendition become chunks and parts in one period. */
 export interface PartRule {
   readonly chunkFrames: number;
-  /** Frames a part holds when the rate is constant; undefined: close a part by its duration. */
-  readonly partFrames: number | undefined;
   /** No part may be longer: PART-TARGET in ticks, rounded down. */
   readonly maxTicks: number;
-  /** A part closed by duration closes as soon as it reaches this. */
+  /** A part closes with the frame that reaches this: half a frame below its whole frames at a constant rate. */
   readonly closeTicks: number;
 }
 
@@ -159,16 +157,17 @@ function wishedPartFrames(options: PlanOptions, lead: Track, segmentTicks: numbe
   return dividing.reduce((best, n) => (Math.abs(n - wished) < Math.abs(best - wished) ? n : best));
 }
 
-/** How many frames a part of `track` holds under the fixed plan, and how many its chunks. */
+/** How long the parts of `track` are under the fixed plan, and how many frames its chunks hold. */
 export function partRule(plan: SegmentPlan, track: Track, lead: Track, segmentTicks: number): PartRule {
   const frame = frameTicks(track);
   const maxTicks = Math.floor(plan.partTargetSeconds * track.timescale + WHOLE_MS_ERROR);
   return {
     chunkFrames: track === lead ? plan.chunkFrames : followerChunkFrames(track, lead),
-    partFrames:
-      frame === undefined ? undefined : partFramesWithin(plan, track, lead, segmentTicks, frame, maxTicks),
     maxTicks,
-    closeTicks: Math.ceil(PART_MINIMUM * plan.partTargetSeconds * track.timescale),
+    closeTicks:
+      frame === undefined
+        ? Math.ceil(PART_MINIMUM * plan.partTargetSeconds * track.timescale)
+        : (partFramesWithin(plan, track, lead, segmentTicks, frame, maxTicks) - 0.5) * frame,
   };
 }
 

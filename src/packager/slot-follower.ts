@@ -93,7 +93,6 @@ export class SlotFollower {
 
   /** Media that runs on gives the exact duration; before a hole the segment ends where the lead's did. */
   #endBefore(next: PlannedSegment, first: Sample | undefined): number {
-    if (this.packager.isEmpty) return next.startTicks;
     const runsOn = first !== undefined && first.dts <= next.startTicks + HOLE_FRAMES * first.duration;
     return runsOn ? first.dts : Math.max(next.startTicks, this.packager.endTicks);
   }

@@ -11,12 +11,18 @@ import {
 } from '../../test/support/sample-source.ts';
 import { MemoryJournal, PackagerBench } from '../../test/support/packager-bench.ts';
 import { segmentSamples, windowFaults } from '../../test/support/window-check.ts';
+import type { FragmentSample } from '../media/isobmff/fragment-reader.ts';
 import type { Rendition } from '../stream/live-window.ts';
 
 const START_NUMBER = EPOCH_MS / 2000;
 
 function states(rendition: Rendition): string {
   return rendition.segments.map((segment) => segment.state[0]).join('');
+}
+
+function samplesAt(rendition: Rendition, index: number): FragmentSample[] {
+  const segment = rendition.segments[index];
+  return segment ? segmentSamples(segment) : [];
 }
 
 function startSeconds(rendition: Rendition): number[] {
@@ -100,6 +106,28 @@ describe('a steady stream', () => {
     bench.feed(frames.slice(6));
     expect(bench.rendition('video').segments[0]?.parts).toHaveLength(10);
     expect(bench.rendition('video').segments[0]?.state).toBe('open');
+  });
+
+  it('publishes the last audio part of a segment with its last frame', () => {
+    const bench = new PackagerBench();
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
+    bench.feed(videoSamples({ seconds: 2 }));
+    // 94 frames start within two seconds: ten parts of nine, and one of four.
+    bench.feed(audioSamples({ seconds: 94.01 * (1024 / 48_000) }));
+    const [segment] = bench.rendition('audio').segments;
+    expect(segment?.state).toBe('open');
+    expect(segment?.parts).toHaveLength(11);
+    expect(segment?.parts.at(-1)?.endChunk).toBe(segment?.chunks.length);
+  });
+
+  it('gives only the first chunk of a segment the brands of a segment', () => {
+    const bench = avBench(4.1);
+    const [, segment] = bench.rendition('video').segments;
+    const brands = segment?.chunks.map((chunk) =>
+      Buffer.from(chunk.bytes.subarray(8, 12)).toString('latin1'),
+    );
+    expect(brands?.[0]).toBe('msdh');
+    expect(new Set(brands?.slice(1))).toEqual(new Set(['cmfl']));
   });
 
   it('tells of a chunk before the part it completes, and of a segment before the one that follows', () => {
@@ -190,7 +218,7 @@ describe('cadences', () => {
     expect(windowFaults(bench.window)).toEqual([]);
   });
 
-  it('never lets a part exceed PART-TARGET when frames come at uneven times', () => {
+  it('never lets a part exceed PART-TARGET when frames come at uneven times', async () => {
     const bench = new PackagerBench();
     bench.packager.begin(timeline({ video: videoTrack({ variable: true, gopFrames: 0 }) }));
     const spread = [20, 45, 33, 31, 40, 33, 33, 28, 500, 33, 36, 17];
@@ -211,6 +239,7 @@ describe('cadences', () => {
     bench.feed(samples);
     // A frame of half a second cannot be split: its part is clipped and the part before it may be short.
     expect(windowFaults(bench.window, { continuousParts: false })).toEqual([]);
+    expect(await bench.metric('packager_clipped_parts_total')).toBe(10);
   });
 
   it('keeps parts at 85 % of PART-TARGET or more when frames jitter by a few milliseconds', () => {
@@ -231,6 +260,28 @@ describe('cadences', () => {
       return sample;
     });
     bench.feed(samples);
+    expect(windowFaults(bench.window)).toEqual([]);
+  });
+
+  it('keeps times and parts right across lost frames', () => {
+    const bench = new PackagerBench({ chunkFrames: 2 });
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
+    const kept = (n: number): boolean => ![7, 30, 64, 65].includes(n % 101);
+    const video = videoSamples({ seconds: 9 }).filter((_, n) => kept(n));
+    const audio = audioSamples({ seconds: 9 }).filter((_, n) => kept(n));
+    bench.feed(interleave(video, audio));
+    bench.packager.away();
+    for (const [id, fed] of [
+      ['video', video],
+      ['audio', audio],
+    ] as const) {
+      const rendition = bench.rendition(id);
+      expect(rendition.segments.flatMap(segmentSamples).map((s) => s.dts)).toEqual(fed.map((s) => s.dts));
+      for (const segment of rendition.segments) {
+        const sum = segment.parts.reduce((total, part) => total + part.durationTicks, 0);
+        expect(sum).toBe(segment.durationTicks);
+      }
+    }
     expect(windowFaults(bench.window)).toEqual([]);
   });
 
@@ -262,6 +313,8 @@ describe('keeping audio in step', () => {
     bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
     bench.feed(interleave(videoSamples({ seconds: 3 }), audioSamples({ seconds: 3 })));
     bench.feed(audioSamples({ seconds: 7.5, startMs: EPOCH_MS + 3008 }));
+    expect(states(bench.rendition('audio'))).toBe('cccco');
+    expect(states(bench.rendition('video'))).toBe('ccggo');
     bench.feed(
       interleave(
         videoSamples({ seconds: 4, startMs: EPOCH_MS + 10_500 }),
@@ -302,6 +355,18 @@ describe('keeping audio in step', () => {
     expect(ends[4]).toBe(EPOCH_MS / 1000 + 9.3);
     expect(windowFaults(bench.window)).toEqual([]);
     expect(bench.rendition('video').segments.some((s) => s.discontinuity)).toBe(false);
+  });
+});
+
+describe('a hole too short for a gap', () => {
+  it('does not make the segment before it longer than TARGETDURATION', () => {
+    const bench = new PackagerBench();
+    bench.packager.begin(timeline({ video: videoTrack({ gopFrames: 0 }) }));
+    bench.feed(videoSamples({ seconds: 3.9, isKey: (n) => n === 0 || n === 55 }));
+    bench.feed(videoSamples({ seconds: 1, startMs: EPOCH_MS + 4366.6 }));
+    expect(states(bench.rendition('video'))).toBe('cco');
+    expect(bench.window.periods).toHaveLength(2);
+    expect(windowFaults(bench.window)).toEqual([]);
   });
 });
 
@@ -454,7 +519,7 @@ describe('periods', () => {
     bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
     bench.feed(audioSamples({ seconds: 0.5, startMs: EPOCH_MS - 200 }));
     bench.feed(videoSamples({ seconds: 1 }));
-    const first = segmentSamples(bench.rendition('audio').segments[0] as never)[0];
+    const first = samplesAt(bench.rendition('audio'), 0)[0];
     expect((first?.dts ?? 0) / 48_000).toBeGreaterThanOrEqual(EPOCH_MS / 1000);
     expect(await bench.metric('packager_dropped_samples_total', { reason: 'before_period' })).toBe(10);
   });
@@ -467,7 +532,7 @@ describe('outages', () => {
     expect(bench.window.state).toBe('away');
     expect(states(bench.rendition('video'))).toBe('cc');
     expect(states(bench.rendition('audio'))).toBe('cc');
-    expect(segmentSamples(bench.rendition('video').segments[1] as never)).toHaveLength(33);
+    expect(samplesAt(bench.rendition('video'), 1)).toHaveLength(33);
     expect(bench.rendition('video').segments[1]?.durationTicks).toBe(33 * 3000);
     expect(windowFaults(bench.window)).toEqual([]);
   });
@@ -701,7 +766,7 @@ describe('the window', () => {
     bench.packager.close();
     expect(bench.clock.pendingTimers).toBe(0);
     expect(await bench.metric('packager_window_bytes')).toBe(0);
-    bench.packager.sample(videoSamples({ seconds: 1 })[0] as never);
+    for (const sample of videoSamples({ seconds: 0.1 })) bench.packager.sample(sample);
     bench.packager.away();
     expect(bench.clock.pendingTimers).toBe(0);
   });

@@ -4,7 +4,7 @@ import type { Sample } from './track.ts';
 const TICKS_PER_MS = 90;
 /** A frame further than this from its place misfits: 1 ms, and half a millisecond for clocks rounded twice. */
 const FIT_TICKS = 1.5 * TICKS_PER_MS;
-/** This many misfits in a row that agree with each other within 2 ms are a shifted clock: the grid follows. */
+/** When so many frames in a row are off by the same, within 2 ms, the source's clock has shifted: the grid follows. */
 const SHIFT_FRAMES = 8;
 const SHIFT_SPREAD_TICKS = 2 * TICKS_PER_MS;
 /** This many misfits in so many frames, not agreeing, are a variable rate. */
@@ -72,7 +72,6 @@ export class FrameGrid {
   /** What is left to move the grid by. */
   #slew = 0;
   readonly #recentErrors = new Float64Array(SHIFT_FRAMES);
-  #misfitsInARow = 0;
   readonly #misfits = new Uint8Array(MISFIT_WINDOW);
   #misfitCount = 0;
   #frames = 0;
@@ -190,12 +189,15 @@ export class FrameGrid {
     const misfit = Math.abs(error) > FIT_TICKS;
     this.#recentErrors[this.#frames % SHIFT_FRAMES] = error;
     this.#noteMisfit(misfit);
-    this.#misfitsInARow = misfit ? this.#misfitsInARow + 1 : 0;
-    if (this.#misfitsInARow < SHIFT_FRAMES) return;
+    if (!misfit || this.#frames < SHIFT_FRAMES) return;
     const least = Math.min(...this.#recentErrors);
     const most = Math.max(...this.#recentErrors);
     if (most - least > SHIFT_SPREAD_TICKS) return;
-    this.#slew += (least + most) / 2;
+    const shift = (least + most) / 2;
+    this.#slew += shift;
+    this.#recentErrors.forEach((_, slot) => {
+      this.#recentErrors[slot] = (this.#recentErrors[slot] ?? 0) - shift;
+    });
     this.counts.shifts++;
     this.#forgetMisfits();
   }
@@ -210,7 +212,6 @@ export class FrameGrid {
   #forgetMisfits(): void {
     this.#misfits.fill(0);
     this.#misfitCount = 0;
-    this.#misfitsInARow = 0;
   }
 
   #isVariable(): boolean {

@@ -9,7 +9,8 @@ const HALF_WRAP_TOLERANCE_SECONDS = 10;
 export class TimestampUnwrapper {
   readonly #modulus: number;
   readonly #tolerance: number;
-  #last: number | undefined;
+  #lastRaw: number | undefined;
+  #last = 0;
 
   constructor(wrapBits: number, timescale: number) {
     this.#modulus = 2 ** wrapBits;
@@ -18,9 +19,9 @@ export class TimestampUnwrapper {
 
   /** The unwrapped value; the first is taken as it is. */
   next(raw: number): number {
-    const unwrapped = this.#last === undefined ? raw : this.#last + this.#step(raw - this.#last);
-    this.#last = unwrapped;
-    return unwrapped;
+    this.#last = this.#lastRaw === undefined ? raw : this.#last + this.#step(raw - this.#lastRaw);
+    this.#lastRaw = raw;
+    return this.#last;
   }
 
   #step(difference: number): number {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ffmpeg, frameHashes, run, sourceArgs, type SourceFile } from '../support/ffmpeg.ts';
-import { get, getText, listMedia, sha256 } from '../support/live-client.ts';
+import { get, getText, listMedia } from '../support/live-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -32,7 +32,6 @@ async function push(stream: string, source: SourceFile): Promise<string> {
 async function download(stream: string, rendition: string): Promise<Buffer[]> {
   const base = `${server.mediaUrl}/live/${stream}/`;
   const listed = listMedia(await getText(`${base}${rendition}.m3u8`));
-  expect(listed.maps).toHaveLength(1);
   return Promise.all([...listed.maps, ...listed.segments].map((uri) => get(base + uri)));
 }
 
@@ -40,10 +39,23 @@ async function download(stream: string, rendition: string): Promise<Buffer[]> {
 async function firstPts(input: string | Buffer[], stream: 'v' | 'a'): Promise<number> {
   const probe = await run(
     'ffprobe',
-    ['-v', 'error', '-select_streams', stream, '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', typeof input === 'string' ? input : 'pipe:0'],
+    [
+      '-v',
+      'error',
+      '-select_streams',
+      stream,
+      '-show_entries',
+      'packet=pts_time',
+      '-of',
+      'csv=p=0',
+      typeof input === 'string' ? input : 'pipe:0',
+    ],
     typeof input === 'string' ? {} : { stdin: input },
   );
-  const times = probe.stdout.toString('utf8').split(/\s+/).map((line) => Number.parseFloat(line));
+  const times = probe.stdout
+    .toString('utf8')
+    .split(/\s+/)
+    .map((line) => Number.parseFloat(line));
   return Math.min(...times.filter((time) => !Number.isNaN(time)));
 }
 
@@ -51,38 +63,41 @@ const SOURCES: readonly (readonly [name: string, source: SourceFile])[] = [
   ['plain', { seconds: 9 }],
   ['b-frames', { seconds: 9, bFrames: 3 }],
   ['ntsc-44k', { seconds: 9, rate: '30000/1001', sampleRate: 44_100 }],
+  ['variable-rate', { seconds: 9, variable: true }],
+  ['late-audio', { seconds: 12, audioAfter: 5 }],
+  ['video-only', { seconds: 9, audio: false }],
+  ['audio-only', { seconds: 9, video: false }],
 ];
+
+/** Frames of a rendition that came out, next to those that were sent. */
+async function compare(file: string, pieces: Buffer[], kind: '0:v' | '0:a') {
+  const sent = await frameHashes(file, kind);
+  const received = await frameHashes(pieces, kind);
+  expect(received.stderr).toBe('');
+  return { sent: sent.hashes, received: received.hashes };
+}
 
 describe('a file pushed over RTMP', () => {
   it.concurrent.each(SOURCES)('comes out frame for frame: %s', async (stream, source) => {
     const file = await push(stream, source);
-    const video = await download(stream, 'video');
-    const audio = await download(stream, 'audio');
+    const hasVideo = source.video !== false;
+    const hasAudio = source.audio !== false;
+    const video = hasVideo ? await download(stream, 'video') : [];
+    const audio = hasAudio ? await download(stream, 'audio') : [];
 
-    const sent = await frameHashes(file, '0:v');
-    const received = await frameHashes(video, '0:v');
-    expect(received.stderr).toBe('');
-    expect(received.hashes).toEqual(sent.hashes);
-
-    const heard = await frameHashes(audio, '0:a');
-    expect(heard.stderr).toBe('');
-    expect(heard.hashes.length).toBeGreaterThanOrEqual((await frameHashes(file, '0:a')).hashes.length - 2);
-
-    // Audio that precedes the first picture is dropped, so offsets are compared through the wall clock of both.
-    const sentOffset = (await firstPts(file, 'a')) - (await firstPts(file, 'v'));
-    const offset = (await firstPts(audio, 'a')) - (await firstPts(video, 'v'));
-    expect(Math.abs(offset - sentOffset)).toBeLessThan(0.025);
-  });
-
-  it('serves parts, whole segment and DASH body with the same bytes', async () => {
-    const base = `${server.mediaUrl}/live/plain/`;
-    const listed = listMedia(await getText(`${base}video.m3u8`));
-    const last = listed.mediaSequence + listed.segments.length - 1;
-    const parts = listed.parts.get(last) ?? [];
-    expect(parts.length).toBeGreaterThan(2);
-    const bodies = await Promise.all(parts.map((uri) => get(base + uri)));
-    const uri = listed.segments.at(-1) ?? '';
-    expect(sha256(...bodies)).toBe(sha256(await get(base + uri)));
-    expect(sha256(...bodies)).toBe(sha256(await get(`${server.controlUrl}/live/plain/${uri}`)));
+    if (hasVideo) {
+      const pictures = await compare(file, video, '0:v');
+      expect(pictures.received).toEqual(pictures.sent);
+    }
+    if (hasAudio) {
+      const sound = await compare(file, audio, '0:a');
+      // The first AAC frames may lie before the first picture, where nothing is kept.
+      expect(sound.received.length).toBeGreaterThanOrEqual(sound.sent.length - 2);
+    }
+    if (hasVideo && hasAudio) {
+      const sentOffset = (await firstPts(file, 'a')) - (await firstPts(file, 'v'));
+      const offset = (await firstPts(audio, 'a')) - (await firstPts(video, 'v'));
+      expect(Math.abs(offset - sentOffset)).toBeLessThan(0.025);
+    }
   });
 });

@@ -61,7 +61,8 @@ export class FakeClock implements Clock {
     let best: Pending | undefined;
     for (const entry of this.#pending) {
       if (entry.dueMs > endMs) continue;
-      if (!best || entry.dueMs < best.dueMs || (entry.dueMs === best.dueMs && entry.order < best.order)) best = entry;
+      if (!best || entry.dueMs < best.dueMs || (entry.dueMs === best.dueMs && entry.order < best.order))
+        best = entry;
     }
     return best;
   }

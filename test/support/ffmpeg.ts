@@ -38,7 +38,11 @@ export async function run(
 
 /** Runs ffmpeg, quiet but for warnings, and asserts that it succeeded. */
 export async function ffmpeg(args: readonly string[], options: RunOptions = {}): Promise<ProcessResult> {
-  const result = await run('ffmpeg', ['-hide_banner', '-nostats', '-loglevel', 'warning', '-y', ...args], options);
+  const result = await run(
+    'ffmpeg',
+    ['-hide_banner', '-nostats', '-loglevel', 'warning', '-y', ...args],
+    options,
+  );
   if (result.code !== 0) throw new Error(`ffmpeg ended with ${result.code}: ${result.stderr}`);
   return result;
 }
@@ -53,20 +57,28 @@ export interface SourceFile {
   readonly sampleRate?: number;
   readonly video?: boolean;
   readonly audio?: boolean;
+  /** Drop every seventh frame or so: a variable frame rate. */
+  readonly variable?: boolean;
+  /** Seconds of picture before the sound begins. */
+  readonly audioAfter?: number;
 }
 
 /** Arguments that make a small H.264 + AAC test file with a moving picture and a tone. */
 export function sourceArgs(file: SourceFile): string[] {
   const { seconds, size = '320x180', rate = '30', gop = 60, bFrames = 0, sampleRate = 48_000 } = file;
-  const { video = true, audio = true } = file;
+  const { video = true, audio = true, variable = false, audioAfter = 0 } = file;
   const inputs = [
     ...(video ? ['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${rate}`] : []),
+    ...(audioAfter > 0 ? ['-itsoffset', `${audioAfter}`] : []),
     ...(audio ? ['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=${sampleRate}`] : []),
   ];
   const x264 = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', `${gop}`, '-keyint_min', `${gop}`];
   return [
     ...inputs,
-    ...(video ? [...x264, '-sc_threshold', '0', '-bf', `${bFrames}`, '-pix_fmt', 'yuv420p', '-b:v', '600k'] : []),
+    ...(video
+      ? [...x264, '-sc_threshold', '0', '-bf', `${bFrames}`, '-pix_fmt', 'yuv420p', '-b:v', '600k']
+      : []),
+    ...(variable ? ['-vf', 'select=gt(mod(n\\,7)\\,0)+eq(mod(n\\,60)\\,0)', '-fps_mode', 'vfr'] : []),
     ...(audio ? ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'] : []),
     '-t',
     `${seconds}`,
@@ -84,6 +96,8 @@ export async function frameHashes(
     typeof input === 'string' ? {} : { stdin: input },
   );
   const lines = result.stdout.toString('utf8').split('\n');
-  const hashes = lines.filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.split(',').at(-1)?.trim() ?? '');
+  const hashes = lines
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.split(',').at(-1)?.trim() ?? '');
   return { hashes, stderr: result.stderr };
 }

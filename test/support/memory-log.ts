@@ -8,7 +8,10 @@ export interface LogLine {
 }
 
 /** A logger that remembers instead of printing. */
-export function createMemoryLog(lines: LogLine[] = [], bound: Record<string, unknown> = {}): Logger & { lines: LogLine[] } {
+export function createMemoryLog(
+  lines: LogLine[] = [],
+  bound: Record<string, unknown> = {},
+): Logger & { lines: LogLine[] } {
   const at =
     (level: LogLine['level']) =>
     (fields: Record<string, unknown>, message: string): void => {

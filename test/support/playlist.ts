@@ -141,7 +141,7 @@ export function parsePlaylist(text: string): ParsedPlaylist {
     head.set(tag, line.value);
   }
   let skipAttributes = new Map<string, string>();
-  if (lines[at]?.tag === 'EXT-X-SKIP') skipAttributes = attributes((lines[at++] as Line).value);
+  if (lines[at]?.tag === 'EXT-X-SKIP') skipAttributes = attributes(lines[at++]?.value ?? '');
   const skipped =
     skipAttributes.size > 0 ? integer(need(skipAttributes.get('SKIPPED-SEGMENTS'), 'count'), 'skip') : 0;
   const mediaSequence = integer(need(head.get('EXT-X-MEDIA-SEQUENCE'), 'msn'), 'msn');
@@ -219,8 +219,7 @@ export function parsePlaylist(text: string): ParsedPlaylist {
     tail = stage;
   };
 
-  for (; at < lines.length; at++) {
-    const line = lines[at] as Line;
+  for (const line of lines.slice(at)) {
     if (line.tag === 'URI') {
       if (tail > 0) throw new Error('segment after the tail');
       segments.push(segment(line.value));

@@ -445,9 +445,8 @@ export class WindowModel implements LiveWindow {
   #boundaryPeriod(continuing: boolean, driftFrames: number, width?: number): this {
     const number = Math.max(...this.#lanes.map((lane) => this.#laneNumber(lane))) + 1;
     const { period } = this;
-    const driftMs =
-      (driftFrames * (this.#lanes[0] as Lane).frameTicks) /
-      ((this.#lanes[0] as Lane).rendition.timescale / 1000);
+    const [lead] = this.#lanes;
+    const driftMs = lead ? (driftFrames * lead.frameTicks * 1000) / lead.rendition.timescale : 0;
     const startMs = period.startMs + (number - period.startNumber) * this.#segmentMs + driftMs;
     const continues = continuing ? period.id : undefined;
     this.#beginPeriod(startMs, number, continues, !continuing, false, width);
@@ -482,7 +481,7 @@ export class WindowModel implements LiveWindow {
     const held = new Set(
       this.renditions.flatMap((rendition) => rendition.segments.map((segment) => segment.period.id)),
     );
-    while (this.periods.length > 1 && !held.has((this.periods[0] as Period).id)) this.periods.shift();
+    while (this.periods.length > 1 && !held.has(this.periods[0]?.id ?? '')) this.periods.shift();
   }
 
   #lastNumber(): number {

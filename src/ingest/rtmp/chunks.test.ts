@@ -147,6 +147,23 @@ describe('ChunkReader', () => {
     expect(messages.map(({ payload: got }) => got.equals(payload))).toEqual([true, true]);
   });
 
+  it('knows a chunk stream by its number, whether the header has two bytes or three', () => {
+    const { messages, fault } = readAll(
+      '01 0500 000000 000002 09 01000000 6162 c0 05 6364 41 0501 000001 000000 09',
+    );
+    // The last one is chunk stream 325, which nothing began: a type 1 header starts it.
+    expect(fault).toBeUndefined();
+    expect(messages.map(({ payload, timestamp }) => [payload.toString(), timestamp])).toEqual([
+      ['ab', 0],
+      ['cd', 0],
+      ['', 1],
+    ]);
+    const reader = new ChunkReader(LIMITS);
+    read(reader, [Buffer.concat([hex('01 0501 000000 0000ff 09 01000000'), Buffer.alloc(128)])]);
+    reader.abort(325);
+    expect(reader.bufferedBytes).toBe(0);
+  });
+
   it('obeys a chunk size that changes between two messages', () => {
     const reader = new ChunkReader(LIMITS);
     const payload = Buffer.alloc(200, 'x');

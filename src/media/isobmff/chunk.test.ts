@@ -9,6 +9,9 @@ import { writeInitSegment } from './init-segment.ts';
 /** 22 Nov 2026 in 90 kHz ticks: well past 32 bits. */
 const NOW_TICKS = 1_795_348_800 * 90_000;
 
+/** 1 Jan 2037: NTP seconds have wrapped the year before. */
+const YEAR_2037_SECONDS = 2_114_380_800;
+
 function sample(n: number, extra: Partial<ChunkSample> = {}): ChunkSample {
   const dts = NOW_TICKS + n * 3000;
   return { dts, pts: dts, duration: 3000, key: n === 0, data: new Uint8Array(10 + n).fill(n), ...extra };
@@ -85,10 +88,10 @@ describe('writeChunk', () => {
       sequence: 1,
       samples: [sample(0)],
       position: 'inside',
-      reference: { wallMs: Date.UTC(2037, 0, 1), mediaTicks: 0, flags: 24 },
+      reference: { wallMs: YEAR_2037_SECONDS * 1000, mediaTicks: 0, flags: 24 },
     });
     const view = new DataView(bytes.buffer, findBox(readBoxes(bytes).boxes, ['prft'])?.bodyStart ?? 0);
-    expect(view.getUint32(8)).toBe(Date.UTC(2037, 0, 1) / 1000 + 2_208_988_800 - 2 ** 32);
+    expect(view.getUint32(8)).toBe(YEAR_2037_SECONDS + 2_208_988_800 - 2 ** 32);
   });
 
   it('writes a 64-bit tfdt', () => {

@@ -196,7 +196,7 @@ function writeTrackFragment(
     if (trunFlags & TRUN_DURATION) writer.u32(sample.duration);
     writer.u32(sample.data.length);
     if (trunFlags & TRUN_FLAGS) writer.u32(sampleFlags(sample));
-    if (trunFlags & TRUN_OFFSET) writer.u32(Math.max(0, sample.pts - sample.dts));
+    if (trunFlags & TRUN_OFFSET) writer.i32(sample.pts - sample.dts);
   }
   writer.end(trun);
   writer.end(traf);

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonical, parseXml } from '../../../test/support/xml-tree.ts';
 import { element, escapeXml, sameElement, writeDocument } from './xml.ts';

@@ -96,7 +96,7 @@ describe('a media playlist', () => {
   it('gives audio its date early only where there is video to align with', () => {
     const date = (window: WindowModel): number =>
       parsePlaylist(text(window, 'audio')).segments[0]?.dateMs ?? 0;
-    const startMs = Date.UTC(2026, 10, 22, 12);
+    const startMs = 1_795_348_800_000;
     expect(date(new WindowModel({ audio: DEFAULT_AUDIO }).run(5000)) - startMs).toBe(0);
     // The first audio frame comes 137 samples after the picture: 2.85 ms, floored, less 10.
     expect(date(broadcast().run(5000)) - startMs).toBe(-8);
