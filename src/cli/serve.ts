@@ -43,8 +43,8 @@ export const serve: Command = {
       const keys: PreparedKeys = open
         ? { demo: DEMO_STREAM, own: OWN_STREAM }
         : await prepareKeys(app.publishKeys);
-      const url = `rtmp://${reachableHost(config.rtmp.host)}:${ports.rtmp}/live/${keys.demo}`;
-      const broadcast = await startDemoBroadcast({ url, clock: systemClock, log });
+      const serverUrl = `rtmp://${reachableHost(config.rtmp.host)}:${ports.rtmp}/live`;
+      const broadcast = startDemoBroadcast({ serverUrl, publishKey: keys.demo, clock: systemClock, log });
       closer.defer(() => broadcast.close());
       for (const line of renderBanner({ config, ports, ownKey: keys.own })) context.err(line);
     };

@@ -1,3 +1,5 @@
+import { isStreamName } from '../stream/stream-name.ts';
+
 /** Somebody asks to publish. Everything but `remoteAddress` is as the peer sent it, unchecked; `key` is a secret. */
 export interface PublishRequest {
   readonly protocol: 'rtmp';
@@ -28,11 +30,6 @@ export interface KeyLookup {
 
 /** The RTMP application, and the first level of every live URL. */
 const APP = 'live';
-
-/** True for a name that a stream may have: `^[A-Za-z0-9_-]{1,64}$`. */
-export function isStreamName(name: string): boolean {
-  return /^[A-Za-z0-9_-]{1,64}$/.test(name);
-}
 
 /** The name sent to publish is a publish key; the key says which stream. */
 export function createKeyAuthoriser(keys: KeyLookup): Authoriser {

@@ -3,7 +3,7 @@ import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat } from '
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
-import { isStreamName } from './authorise.ts';
+import { isStreamName } from '../stream/stream-name.ts';
 
 /** A stream that has a publish key. Times are milliseconds since the Unix epoch. */
 export interface PublishKeyInfo {

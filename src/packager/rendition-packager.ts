@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { type ChunkPosition, writeChunk } from '../media/isobmff/chunk.ts';
-import type { Sample, Track } from '../stream/track.ts';
+import type { Sample } from '../stream/track.ts';
 import type { PackagerMetrics } from './packager-metrics.ts';
 import type { PartRule } from './segment-plan.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
@@ -8,7 +8,8 @@ import type { LiveRendition, LiveSegment, SegmentStart, WindowStore } from './wi
 
 /** A segment to come: where it starts and how its samples become chunks and parts. */
 export interface PlannedSegment extends SegmentStart {
-  readonly track: Track;
+  /** Ticks a second of the samples to come. */
+  readonly timescale: number;
   readonly rule: PartRule;
 }
 
@@ -52,6 +53,10 @@ export class RenditionPackager {
     this.#metrics = deps.metrics;
   }
 
+  get rule(): PartRule {
+    return this.#rule;
+  }
+
   get isOpen(): boolean {
     return this.rendition.open !== undefined;
   }
@@ -78,8 +83,8 @@ export class RenditionPackager {
   open(planned: PlannedSegment): void {
     if (this.isOpen) throw new Error('the segment before is still open');
     this.#rule = planned.rule;
-    if (planned.track.timescale !== this.rendition.timescale) {
-      changeTimescale(this.rendition, planned.track.timescale);
+    if (planned.timescale !== this.rendition.timescale) {
+      changeTimescale(this.rendition, planned.timescale);
     }
     this.#endTicks = planned.startTicks;
     this.#store.openSegment(this.rendition, planned);
@@ -90,7 +95,8 @@ export class RenditionPackager {
     const end = sample.dts + sample.duration;
     if (this.isEmpty) this.#partStart = sample.dts;
     else if (sample.dts !== this.#endTicks) this.#flushChunk();
-    if (this.#partFrames > 0 && end - this.#partStart > this.#rule.maxTicks) this.closePart();
+    if (this.#partFrames > 0 && end - this.#partStart > this.#rule.maxTicks)
+      this.#closePartBefore(sample.dts);
     this.#pending.push(sample);
     this.#pendingBytes += sample.data.length;
     this.#partFrames += 1;
@@ -123,6 +129,12 @@ export class RenditionPackager {
     this.#metrics.partLateSeconds.observe({ rendition: this.rendition.kind }, lateMs / 1000);
     this.#partStart = this.#endTicks;
     this.#partFrames = 0;
+  }
+
+  /** The next sample does not fit: the part lasts until it, should frames be missing in between. */
+  #closePartBefore(nextDts: number): void {
+    this.#endTicks = Math.min(Math.max(nextDts, this.#endTicks), this.#partStart + this.#rule.maxTicks);
+    this.closePart();
   }
 
   /** Ends the open segment at `endTicks`; without media it becomes a gap. Does nothing when none is open. */

@@ -80,7 +80,7 @@ export class SlotFollower {
 
   #catchUp(leadPosition: number): void {
     for (let next = this.#upcoming[0]; next; next = this.#upcoming[0]) {
-      if (leadPosition - next.startTicks <= MAX_LATE_SECONDS * next.track.timescale) return;
+      if (leadPosition - next.startTicks <= MAX_LATE_SECONDS * next.timescale) return;
       this.#advance(next, undefined);
     }
   }

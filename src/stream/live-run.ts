@@ -58,11 +58,17 @@ export interface RunStart {
 const VIDEO_TIMESCALE = 90_000;
 /** A track that sends nothing for so long, while the other does, leaves the timeline. Sparse video is normal. */
 const SILENCE_MS: Readonly<Record<TrackKind, number>> = { audio: 3000, video: 10_000 };
-/** Video that appears beside running audio is watched for so long before it joins at a key frame. */
+/**
+ * Video that appears beside running audio is watched before it joins at a key frame: for so long and until its GOP is
+ * known, but for the latter no longer than the second figure.
+ */
 const PROBE_MS = 1000;
+const PROBE_GOP_MS = 2600;
 const PROBE_FRAMES = 1200;
 /** Faster than this, players and encoders are not tested: warned about. */
 const MAX_FRAME_RATE = 61;
+/** A bitstream that claims less is not believed. */
+const MIN_HINT_RATE = 5;
 
 interface CurrentTimeline {
   readonly timeline: Timeline;
@@ -167,9 +173,9 @@ export class LiveRun {
 
   #video(sample: SourceSample): void {
     const current = this.#current;
+    if (current && !current.video && !this.#knowsLateVideo(sample)) return;
     const changed = current?.video !== this.#deps.source.video;
     if (current && (changed || this.#isSilent('audio', current, sample.arrivalMs))) this.#wantTracks();
-    if (current && !current.video && !this.#knowsLateVideo(sample)) return;
     if (this.#pending && sample.key) this.#begin(sample);
     const grid = this.#grid;
     if (!grid || this.#current?.video !== this.#deps.source.video || this.#leaping) {
@@ -229,7 +235,8 @@ export class LiveRun {
     if (last && (sample.sourceMs < last.dtsMs || probe.length >= PROBE_FRAMES)) probe.length = 0;
     probe.push({ dtsMs: sample.sourceMs, key: sample.key });
     const spanMs = sample.sourceMs - (probe[0]?.dtsMs ?? 0);
-    if (!sample.key || spanMs < PROBE_MS) {
+    const joins = sample.key && spanMs >= PROBE_MS && (spanMs >= PROBE_GOP_MS || countKeys(probe) > 1);
+    if (!joins) {
       this.#deps.counters.dropped('video', 'new_timeline');
       return false;
     }
@@ -259,9 +266,7 @@ export class LiveRun {
     const withVideo = first.kind === 'video' ? video : undefined;
     const audioHere = first.kind === 'audio' || this.#hasAudioAt(first.arrivalMs);
     const withAudio = audioHere ? audio : undefined;
-    const keepsCadence = sameFrameRateHint(this.#current?.video, withVideo);
-    if (withVideo && !keepsCadence)
-      this.#cadence = { frameRate: plausibleHint(withVideo), gopFrames: undefined };
+    if (withVideo) this.#cadence = this.#cadenceUnder(withVideo);
     const videoTrack = withVideo && this.#videoTrack(withVideo);
     const audioTrack = withAudio && audioTrackOf(withAudio);
     const startMs = this.#openVideo(withVideo, first) ?? this.#audioStartMs(first, audioTrack);
@@ -272,6 +277,19 @@ export class LiveRun {
     const timeline = { reason: pending.reason, video: videoTrack, audio: audioTrack, startMs };
     this.#current = { timeline, video: withVideo, audio: withAudio };
     this.#announce(timeline);
+  }
+
+  /**
+   * A changed configuration keeps the measured cadence, unless the bitstream says that the rate changed and has told
+   * the truth before.
+   */
+  #cadenceUnder(config: AvcConfig): MeasuredCadence {
+    const before = this.#current?.video;
+    const now = plausibleHint(config);
+    const told = fpsOf(before?.picture.frameRate);
+    const truthful = told !== undefined && told === fpsOf(this.#cadence.frameRate);
+    if (!truthful || !now || fpsOf(now) === told) return this.#cadence;
+    return { frameRate: now, gopFrames: undefined };
   }
 
   #announce(timeline: Timeline): void {
@@ -410,6 +428,10 @@ export class LiveRun {
   }
 }
 
+function countKeys(frames: readonly FrameTime[]): number {
+  return frames.filter(({ key }) => key).length;
+}
+
 function isOpening(pending: Pending | undefined): boolean {
   return pending?.reason === 'start' || pending?.reason === 'resume';
 }
@@ -424,20 +446,14 @@ function endMsOf(end: MediaEnd): number {
   return Math.max(videoMs, audioMs);
 }
 
-/** A changed configuration keeps the measured cadence unless the bitstream says that the rate changed too. */
-function sameFrameRateHint(before: AvcConfig | undefined, after: AvcConfig | undefined): boolean {
-  const old = before?.picture.frameRate;
-  const now = after?.picture.frameRate;
-  if (!before || !after || !old || !now) return true;
-  return old.numerator * now.denominator === now.numerator * old.denominator;
+function fpsOf(rate: FrameRate | undefined): number | undefined {
+  return rate && rate.numerator / rate.denominator;
 }
 
-/** The rate that the bitstream claims, when a camera could have it. */
+/** The rate that the bitstream claims, when it is one we support. */
 function plausibleHint(config: AvcConfig): FrameRate | undefined {
-  const hint = config.picture.frameRate;
-  if (!hint) return undefined;
-  const fps = hint.numerator / hint.denominator;
-  return fps >= 5 && fps <= MAX_FRAME_RATE ? hint : undefined;
+  const fps = fpsOf(config.picture.frameRate) ?? 0;
+  return fps >= MIN_HINT_RATE && fps <= MAX_FRAME_RATE ? config.picture.frameRate : undefined;
 }
 
 function audioTrackOf(config: AacConfig): AudioTrack {

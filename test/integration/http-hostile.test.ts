@@ -326,6 +326,20 @@ describe('node driver', () => {
     if (status !== 415) await client.untilClosed();
   });
 
+  it('lets a peer that goes on sending for a moment still read the answer', async () => {
+    const { port } = await listeners.start('node', upper);
+    const client = dial(port, { paused: true });
+    client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 150000\r\n\r\n');
+    // A connection closed with bytes unread is reset, and the reset takes the unread answer with it.
+    for (let i = 0; i < 10; i++) {
+      client.write('x'.repeat(15_000));
+      await delay(15);
+    }
+    client.startReading();
+    expect((await client.answer()).status).toBe(413);
+    await client.untilClosed();
+  });
+
   it('ends a body that drips in past the request time', async () => {
     const { port, metric } = await listeners.start('node', upper, {
       headersTimeoutMs: 500,

@@ -180,10 +180,10 @@ describe('publishing', () => {
     const rtmp = await start();
     const client = await RtmpTestClient.publishing(rtmp.port, 'good');
     const publisher = await publisherOf(rtmp);
-    publisher.kick();
-    await client.untilStatus('NetStream.Publish.Failed');
+    publisher.kick('STREAM_KICKED');
+    expect(await client.untilStatus('NetStream.Publish.Failed')).toContain('disconnected by an operator');
     await client.untilClosed();
-    publisher.kick();
+    publisher.kick('STREAM_KICKED');
     expect(publisher.closes).toEqual([]);
     expect(await rtmp.closed()).toEqual({ hub: 1 });
   });
@@ -207,6 +207,7 @@ describe('publishing', () => {
   it.each([
     [new AppError('STREAM_LIMIT'), 'stream_limit'],
     [new AppError('STREAM_NAME_INVALID'), 'stream_invalid'],
+    [new AppError('STREAM_CLOSING'), 'stream_closing'],
     [new Error('a bug'), 'internal'],
   ])('tells the peer no more than BadName when the hub throws %s', async (failure, reason) => {
     const rtmp = await start();

@@ -106,7 +106,7 @@ export class RtmpTestClient {
     return this.commands.flatMap(({ name, args }) => {
       const information = args[1];
       if (name !== 'onStatus' || !isAmf0Object(information)) return [];
-      return [[information.get('code'), information.get('description')].join(': ')];
+      return [`${information.get('code') as string}: ${information.get('description') as string}`];
     });
   }
 

@@ -1,4 +1,4 @@
-import { AppError } from '../../src/base/errors.ts';
+import { AppError, type ErrorCode } from '../../src/base/errors.ts';
 import type { PublishTarget } from '../../src/ingest/rtmp/rtmp-session.ts';
 import type { Publisher, PublisherInfo, RawSample } from '../../src/stream/publisher.ts';
 
@@ -14,9 +14,9 @@ export class RecordedPublisher implements Publisher {
   readonly announcements: { video: boolean; audio: boolean }[] = [];
   readonly closes: ClosedReason[] = [];
   /** What the hub calls to end it. */
-  readonly kick: () => void;
+  readonly kick: (code: ErrorCode) => void;
 
-  constructor(stream: string, info: PublisherInfo, kick: () => void) {
+  constructor(stream: string, info: PublisherInfo, kick: (code: ErrorCode) => void) {
     this.stream = stream;
     this.info = info;
     this.kick = kick;
@@ -54,7 +54,7 @@ export class RecordingHub implements PublishTarget {
   /** When set, publish throws it. */
   failure: Error | undefined;
 
-  publish(stream: string, info: PublisherInfo, onClosed: () => void): Publisher {
+  publish(stream: string, info: PublisherInfo, onClosed: (code: ErrorCode) => void): Publisher {
     if (this.failure) throw this.failure;
     if (this.publishers.some((publisher) => publisher.stream === stream && publisher.closes.length === 0)) {
       throw new AppError('STREAM_BUSY');

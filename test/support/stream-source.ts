@@ -45,6 +45,10 @@ export class RecordingSink implements StreamSink {
   }
 
   begin(timeline: Timeline): void {
+    const endMs = Math.max(this.#ends.video, this.#ends.audio) * 1000;
+    if (timeline.reason !== 'tracks' && timeline.startMs < endMs - 0.05) {
+      throw new Error(`${timeline.reason} begins at ${timeline.startMs}, before the end at ${endMs}`);
+    }
     this.events.push({ type: 'begin', timeline });
   }
 

@@ -347,6 +347,7 @@ export class WindowModel implements LiveWindow {
     lane.frame += frames;
     const end = tickOf(lane, lane.frame);
     const index = segment.parts.length;
+    if (index === 0) segment.independent = this.#takeKey(lane);
     const sizeBytes = Math.round(
       (((end - start) / lane.rendition.timescale) * (this.#options.bitsPerSecond ?? 2e6)) / 8,
     );
@@ -371,9 +372,16 @@ export class WindowModel implements LiveWindow {
     const last = lane.rendition.segments.at(-1);
     if (last?.state === 'open') return last;
     const number = this.#laneNumber(lane);
-    const independent = lane.rendition.kind === 'audio' || !this.dependentNext;
-    if (lane.rendition.kind === 'video') this.dependentNext = false;
-    return this.#push(lane, number, 'open', tickOf(lane, lane.frame), 0, independent);
+    // As in the packager: what a segment begins with is known when it has its first chunk.
+    return this.#push(lane, number, 'open', tickOf(lane, lane.frame), 0, false);
+  }
+
+  /** Whether the segment that gets its first part begins with a key frame. */
+  #takeKey(lane: Lane): boolean {
+    if (lane.rendition.kind === 'audio') return true;
+    const independent = !this.dependentNext;
+    this.dependentNext = false;
+    return independent;
   }
 
   #push(
@@ -382,7 +390,7 @@ export class WindowModel implements LiveWindow {
     state: SegmentState,
     startTicks: number,
     durationTicks: number,
-    independent = true,
+    independent: boolean,
   ): ModelSegment {
     const segment: ModelSegment = {
       number,
@@ -437,7 +445,7 @@ export class WindowModel implements LiveWindow {
     const last = segments.at(-1);
     if (!last) return;
     const start = last.startTicks + last.durationTicks;
-    this.#push(lane, last.number + 1, 'gap', start, Math.round((durationMs * timescale) / 1000));
+    this.#push(lane, last.number + 1, 'gap', start, Math.round((durationMs * timescale) / 1000), false);
     this.#trim(lane.rendition);
   }
 

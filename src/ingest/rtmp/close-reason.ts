@@ -24,6 +24,8 @@ export const CLOSE_REASONS = {
   stream_busy: 'error',
   stream_limit: 'error',
   stream_invalid: 'error',
+  /** The hub is shutting down. */
+  stream_closing: 'error',
   play_refused: 'error',
   second_publish: 'error',
   media_unauthorised: 'error',

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { type ErrorCode, errorCode } from '../../base/errors.ts';
+import { ERRORS, type ErrorCode, errorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Publisher, PublisherInfo } from '../../stream/publisher.ts';
 import type { Authoriser, PublishDecision, PublishRequest } from '../authorise.ts';
@@ -22,10 +22,10 @@ import type { RtmpOptions } from './rtmp-options.ts';
 /** What the RTMP server needs of the stream hub. */
 export interface PublishTarget {
   /**
-   * Makes somebody the one publisher of `stream`. `onClosed` is called when the hub ends it by itself.
-   * @throws AppError STREAM_BUSY, STREAM_LIMIT or STREAM_NAME_INVALID.
+   * Makes somebody the one publisher of `stream`. `onClosed` is called when the hub ends it by itself, with the reason.
+   * @throws AppError STREAM_BUSY, STREAM_LIMIT, STREAM_NAME_INVALID or STREAM_CLOSING.
    */
-  publish(stream: string, info: PublisherInfo, onClosed: () => void): Publisher;
+  publish(stream: string, info: PublisherInfo, onClosed: (code: ErrorCode) => void): Publisher;
 }
 
 export interface RtmpSessionDeps {
@@ -90,6 +90,7 @@ const HUB_REFUSALS = new Map<ErrorCode, CloseReason>([
   ['STREAM_BUSY', 'stream_busy'],
   ['STREAM_LIMIT', 'stream_limit'],
   ['STREAM_NAME_INVALID', 'stream_invalid'],
+  ['STREAM_CLOSING', 'stream_closing'],
 ]);
 const QUIET_REASONS: ReadonlySet<CloseReason> = new Set(['unpublished', 'disconnected', 'shutdown']);
 const OUR_FAULTS: ReadonlySet<CloseReason> = new Set(['internal', 'auth_error']);
@@ -458,7 +459,7 @@ export class RtmpSession {
   #openPublisher(attempt: Authorising, stream: string): Publisher | undefined {
     const { session, remoteAddress } = this.#peer;
     const info: PublisherInfo = { protocol: 'rtmp', session, remoteAddress, timescale: 1000, wrapBits: 32 };
-    const onClosed = (): void => this.#finishWith('hub', 'The server ended the stream.');
+    const onClosed = (code: ErrorCode): void => this.#finishWith('hub', ERRORS[code].meaning, { code });
     try {
       const publisher = this.#deps.hub.publish(stream, info, onClosed);
       if (this.#state === attempt) return publisher;

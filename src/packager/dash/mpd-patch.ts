@@ -1,7 +1,7 @@
 import { MPD_NAMESPACE } from './mpd.ts';
 import { element, sameElement, writeDocument, type XmlElement } from './xml.ts';
 
-export const MPD_PATCH_NAMESPACE = 'urn:mpeg:dash:schema:mpd-patch:2020';
+const MPD_PATCH_NAMESPACE = 'urn:mpeg:dash:schema:mpd-patch:2020';
 
 /**
  * The MPD Patch (ISO/IEC 23009-1 5.15; operations of RFC 5261) that turns `from` into `to`, two states of one MPD.

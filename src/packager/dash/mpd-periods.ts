@@ -42,7 +42,8 @@ function mediaByPeriod(window: LiveWindow): Map<string, PeriodMedia> {
   const media = new Map<string, PeriodMedia>();
   for (const rendition of window.renditions) {
     for (const segment of rendition.segments) {
-      if (segment.state !== 'gap') addSegment(media, rendition, segment);
+      // An open segment without a chunk is not media yet, and may still become a gap.
+      if (segment.state !== 'gap' && segment.chunks.length > 0) addSegment(media, rendition, segment);
     }
   }
   return media;
@@ -77,7 +78,7 @@ function describe(
   const independent = media?.independent ?? new Map<string, boolean>();
   const open = { period, endNumber: undefined, endMs: undefined, independent };
   if (isGrowing(window, next)) return open;
-  // An outage longer than the window: the time it was noticed is the nearest thing left to the end of the media.
+  // An outage longer than all that is held: there is nothing left to play, so any fixed end in the past will do.
   if (!media) return { ...open, endMs: Math.max(window.mpdChangedMs, period.startMs) };
   const endNumber = media.lastNumber;
   // Media that runs on leaves no hole to tell of: the next period's start is the end.
@@ -92,7 +93,8 @@ function describe(
 function isGrowing(window: LiveWindow, next: Period | undefined): boolean {
   if (window.state !== 'live') return false;
   if (!next) return true;
-  return window.renditions.some(({ segments }) => {
+  return window.renditions.some(({ kind, segments }) => {
+    if (next[kind] === undefined) return false;
     const newest = segments.at(-1);
     const lastComplete = newest?.state === 'open' ? newest.number - 1 : newest?.number;
     return lastComplete !== undefined && lastComplete < next.startNumber - 1;

@@ -17,7 +17,13 @@ function live(window: WindowModel): void {
 }
 
 function broadcast(audioLateMs = 0): WindowModel {
-  return new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO, audioLateMs, windowSeconds: 24 });
+  return new WindowModel({
+    video: DEFAULT_VIDEO,
+    audio: DEFAULT_AUDIO,
+    audioLateMs,
+    windowSeconds: 24,
+    eagerOpen: true,
+  });
 }
 
 /** Every different MPD of a run, with the window as it was then. */

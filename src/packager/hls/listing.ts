@@ -46,13 +46,14 @@ export function lastListed(rendition: Rendition): LastListed | undefined {
   return lastComplete && { number: lastComplete.number, part: lastComplete.parts.at(-1)?.index ?? 0 };
 }
 
-/** The part that will be listed next; undefined when none is coming. */
+/** The part that will be listed next. */
 export interface NextPart {
   readonly period: string;
   readonly number: number;
   readonly part: number;
 }
 
+/** Undefined when none is coming: not live, or a track that the current period does not have. */
 export function nextPart(window: LiveWindow, rendition: Rendition): NextPart | undefined {
   if (window.state !== 'live') return undefined;
   const { open, lastNumber } = edgeOf(rendition);
@@ -60,7 +61,8 @@ export function nextPart(window: LiveWindow, rendition: Rendition): NextPart | u
   // A rendition that lags may still have a segment of the old period to come when the new one is known.
   const number = lastNumber + 1;
   const period = window.periods.findLast((candidate) => candidate.startNumber <= number);
-  return period && { period: period.id, number, part: 0 };
+  if (period?.[rendition.kind] === undefined) return undefined;
+  return { period: period.id, number, part: 0 };
 }
 
 function nextIndex(parts: readonly Part[]): number {

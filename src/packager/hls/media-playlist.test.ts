@@ -124,6 +124,16 @@ describe('a media playlist', () => {
     expect(delta.segments.reduce((sum, segment) => sum + (segment.duration ?? 0), 0)).toBe(12);
   });
 
+  it('hints nothing for a track that the current period does not have', () => {
+    const window = broadcast().run(6000);
+    expect(parsePlaylist(text(window, 'audio')).hint).toBeDefined();
+    window.run(2000 / 3);
+    const { period } = window;
+    window.periods.push({ ...period, id: 'p2', startNumber: period.startNumber + 3, audio: undefined });
+    window.rendition('audio').segments.pop();
+    expect(parsePlaylist(text(window, 'audio')).hint).toBeUndefined();
+  });
+
   it('hints the part of the period that the next number belongs to', () => {
     const window = broadcast({ audioLateMs: 700 }).run(6500);
     window.reanchor();

@@ -37,7 +37,7 @@ export function renderMediaPlaylist(
   const lines = headLines(window.plan, rendition, skipped, options.skip);
   pushSegments(lines, window, rendition, complete, skipped);
   if (window.state === 'ended') lines.push('#EXT-X-ENDLIST');
-  else pushHint(lines, window, rendition);
+  pushHint(lines, window, rendition);
   pushReports(lines, window, rendition);
   lines.push('');
   return lines.join('\n');
@@ -160,7 +160,7 @@ function partLine(plan: SegmentPlan, rendition: Rendition, segment: Segment, par
   return `#EXT-X-PART:DURATION=${duration},URI="${uri}"${part.independent ? ',INDEPENDENT=YES' : ''}`;
 }
 
-/** No hint while the publisher is away: its next part will belong to a period that has no name yet. */
+/** No hint after the end, nor while the publisher is away: its next part will be of a period without a name yet. */
 function pushHint(lines: string[], window: LiveWindow, rendition: Rendition): void {
   const next = nextPart(window, rendition);
   if (!next) return;

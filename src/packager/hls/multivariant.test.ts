@@ -75,6 +75,32 @@ audio.m3u8
     expect(renderMultivariant(window)).toContain('#EXT-X-INDEPENDENT-SEGMENTS');
   });
 
+  it('does not take a segment that has just been opened for one without a key frame', () => {
+    const window = new WindowModel({ video: DEFAULT_VIDEO, eagerOpen: true }).run(6000);
+    expect(window.rendition('video').segments.at(-1)?.independent).toBe(false);
+    expect(renderMultivariant(window)).toContain('#EXT-X-INDEPENDENT-SEGMENTS');
+  });
+
+  it('does not offer audio that has gone', () => {
+    const model = new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO }).run(5000);
+    const { stream, plan, state, renditions, version, mpdChangedMs, published, period } = model;
+    const periods = [period, { ...period, id: 'p2', audio: undefined }];
+    const subscribe = (): (() => void) => () => {};
+    const text = renderMultivariant({
+      stream,
+      plan,
+      state,
+      renditions,
+      version,
+      mpdChangedMs,
+      published,
+      periods,
+      subscribe,
+    });
+    expect(text).not.toContain('EXT-X-MEDIA');
+    expect(variant(text).get('CODECS')).toBe('avc1.64001f');
+  });
+
   it('describes the newest tracks, and declares at least the measured peak', () => {
     const window = new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO }).run(5000);
     window.away().run(3000).resume(640).run(3000);

@@ -8,7 +8,7 @@ const AUDIO_GROUP = 'audio';
 /** What the media says of its language: nothing. Apple wants the attribute on every audio rendition. */
 const UNDETERMINED_LANGUAGE = 'und';
 
-/** A rendition with the track that its newest segments carry. */
+/** A rendition with the track that it carries now: one that only has gaps at the edge is not offered to anybody new. */
 interface Described<T> {
   readonly rendition: Rendition;
   readonly track: T;
@@ -37,8 +37,7 @@ function described(
   window: LiveWindow,
   kind: 'video' | 'audio',
 ): Described<VideoTrack>[] | Described<AudioTrack>[] {
-  const period = window.periods.findLast((candidate) => candidate[kind] !== undefined);
-  const track = period?.[kind];
+  const track = window.periods.at(-1)?.[kind];
   if (!track) return [];
   const own = window.renditions.filter((rendition) => rendition.kind === kind);
   return own.map((rendition) => ({ rendition, track })) as Described<VideoTrack>[] | Described<AudioTrack>[];
@@ -50,7 +49,8 @@ function allIndependent(window: LiveWindow): boolean {
     ({ kind, segments, firstListed }) =>
       kind !== 'video' ||
       segments.every(
-        (segment) => segment.number < firstListed || segment.independent || segment.state === 'gap',
+        // An open segment without a chunk has not begun with anything yet.
+        ({ number, independent, chunks }) => number < firstListed || independent || chunks.length === 0,
       ),
   );
 }

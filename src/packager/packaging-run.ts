@@ -1,0 +1,253 @@
+import type { Sample, TrackKind } from '../stream/track.ts';
+import { gapDurations } from './gap-slots.ts';
+import type { DropReason, PackagerMetrics, PeriodReason } from './packager-metrics.ts';
+import type { Programme } from './period-factory.ts';
+import type { RenditionPackager } from './rendition-packager.ts';
+import { SegmentGrid } from './segment-grid.ts';
+import { type LeadView, SlotFollower } from './slot-follower.ts';
+import type { Instant, SlotLedger } from './slot-ledger.ts';
+import { rescaleTicks } from './ticks.ts';
+
+/** Past this much of other media beyond a due boundary, a lead that has fallen silent is cut without it. */
+const MAX_LEAD_SILENCE_SECONDS = 1;
+
+/** A lead that is this late (share of a segment) has left a hole: a new period starts instead of filling in. */
+const LATE_LEAD_SHARE = 0.2;
+
+export interface RunOptions {
+  readonly programme: Programme;
+  /** The lead's first sample; it is still to be given to {@link PackagingRun.start}. */
+  readonly first: Sample;
+  readonly maxSegmentBytes: number;
+  /** The run before, when its followers run on through the change. */
+  readonly continuing: PackagingRun | undefined;
+}
+
+/** How the first slot of a run starts. */
+export interface RunStart {
+  readonly number: number;
+  readonly discontinuity: boolean;
+  /** The period this one continues. */
+  readonly continues: string | undefined;
+  readonly reason: PeriodReason;
+}
+
+/**
+ * Packages one programme: the lead's frames decide, by the segment grid, where slots are cut; the other track
+ * follows. One run lasts from a timeline's first lead frame to the next timeline, or until the publisher is gone.
+ */
+export class PackagingRun {
+  readonly programme: Programme;
+  readonly #followers = new Map<TrackKind, SlotFollower>();
+  readonly #lead: RenditionPackager;
+  readonly #ledger: SlotLedger;
+  readonly #metrics: PackagerMetrics;
+  readonly #maxSegmentBytes: number;
+  #grid: SegmentGrid;
+  /** End of the lead's last frame, ticks of the lead. */
+  #position: number;
+
+  constructor(options: RunOptions, ledger: SlotLedger, metrics: PackagerMetrics) {
+    const { programme, first, continuing } = options;
+    this.programme = programme;
+    this.#ledger = ledger;
+    this.#metrics = metrics;
+    this.#maxSegmentBytes = options.maxSegmentBytes;
+    this.#lead = ledger.packager(programme.lead.kind);
+    for (const id of programme.tracks.keys()) {
+      if (id === programme.lead.kind) continue;
+      this.#followers.set(id, continuing?.followerOf(id) ?? new SlotFollower(ledger.packager(id)));
+    }
+    this.#grid = createGrid(programme, first);
+    this.#position = first.dts;
+  }
+
+  /** Renditions that follow the lead. */
+  get followerIds(): readonly TrackKind[] {
+    return [...this.#followers.keys()];
+  }
+
+  /** The follower of rendition `id`; a run that continues this one takes it over. */
+  followerOf(id: TrackKind): SlotFollower | undefined {
+    return this.#followers.get(id);
+  }
+
+  /** Begins the run's period and first slot with the lead's first sample, then takes what came `early`. */
+  start(first: Sample, start: RunStart, early: readonly Sample[]): void {
+    this.#beginPeriod(first, start);
+    this.#writeLead(first, false);
+    for (const sample of early) this.#takeEarly(sample, first);
+    this.#drainFollowers();
+  }
+
+  sample(sample: Sample): void {
+    if (sample.kind === this.programme.lead.kind) this.#sampleOfLead(sample);
+    else if (this.#addToFollower(sample)) this.#drainFollowers();
+  }
+
+  /** A sample of a follower while the next run's first lead frame, which will be a cut, has not come yet. */
+  sampleBeforeCut(sample: Sample): void {
+    const follower = this.#addToFollower(sample);
+    if (follower) follower.drain({ ...this.#leadView(follower), earliestEnd: 0 });
+  }
+
+  /** True when `dts` of the lead lies so far behind its last frame that there is a hole before it. */
+  leavesHole(dts: number): boolean {
+    return dts - this.#position > LATE_LEAD_SHARE * this.programme.segmentTicks;
+  }
+
+  /** Flushes all that is held and closes every rendition. */
+  finish(): void {
+    const { timescale } = this.programme.lead;
+    const ticks = this.#lead.isEmpty ? this.#grid.boundary : this.#lead.endTicks;
+    this.#ledger.finish({ ticks, timescale }, this.#followers);
+  }
+
+  #drop(reason: DropReason): void {
+    this.#metrics.droppedSamples.inc({ reason });
+  }
+
+  // --- the lead -------------------------------------------------------------------------------------------------
+
+  #sampleOfLead(sample: Sample): void {
+    const last = this.#cutLead(sample);
+    this.#writeLead(sample, last);
+    this.#drainFollowers();
+  }
+
+  #writeLead(sample: Sample, last: boolean): void {
+    this.#lead.add(sample, last);
+    this.#position = Math.max(this.#position, sample.dts + sample.duration);
+  }
+
+  /** Cuts before `sample` where it must be; true when the sample is foretold to be the last of its segment. */
+  #cutLead(sample: Sample): boolean {
+    const slot = this.#ledger.slot;
+    if (!slot) throw new Error('the run has not started');
+    const late = sample.dts - slot.start.ticks > LATE_LEAD_SHARE * this.programme.segmentTicks;
+    if (this.#lead.isEmpty && late) {
+      this.#resumeAfterHole(sample, slot.start.ticks);
+      return false;
+    }
+    const tooLarge = this.#lead.openBytes + sample.data.length > this.#maxSegmentBytes;
+    const decision = tooLarge ? this.#grid.force(sample) : this.#grid.next(sample);
+    if (decision.kind === 'continue') return decision.last;
+    if (decision.kind === 'hole') {
+      this.#resumeAfterHole(sample, Math.max(decision.endTicks, this.#lead.lastDts));
+    } else if (decision.reanchored) {
+      this.#beginNextPeriod(sample, slot.period.id, tooLarge ? 'size' : 'grid');
+    } else {
+      this.#enterNextSlot(sample.dts);
+    }
+    return false;
+  }
+
+  /** The lead has no frames from `endTicks` to `sample`: gaps stand there, then a new period starts. */
+  #resumeAfterHole(sample: Sample, endTicks: number): void {
+    // A slot that is open without media is the first of the gaps itself.
+    let entered = this.#lead.isEmpty;
+    if (!entered) this.#lead.close(endTicks);
+    let at = endTicks;
+    for (const duration of gapDurations(sample.dts - endTicks, this.programme.segmentTicks)) {
+      if (!entered) this.#enterNextSlot(at);
+      entered = false;
+      at += Math.round(duration);
+    }
+    this.#beginNextPeriod(sample, undefined, 'hole');
+    this.#grid = createGrid(this.programme, sample);
+  }
+
+  #beginNextPeriod(sample: Sample, continues: string | undefined, reason: PeriodReason): void {
+    this.#beginPeriod(sample, { number: this.#ledger.nextNumber, discontinuity: false, continues, reason });
+  }
+
+  #beginPeriod(sample: Sample, start: RunStart): void {
+    const { number, discontinuity, continues, reason } = start;
+    const period = this.#ledger.beginPeriod(this.programme, { ticks: sample.dts, number, continues }, reason);
+    const slot = { number, period, start: this.#instant(sample.dts), discontinuity };
+    this.#ledger.enter(slot, this.programme, this.#followers);
+  }
+
+  #enterNextSlot(startTicks: number): void {
+    const slot = this.#ledger.slot;
+    if (!slot) throw new Error('the run has not started');
+    const next = {
+      number: slot.number + 1,
+      period: slot.period,
+      start: this.#instant(startTicks),
+      discontinuity: false,
+    };
+    this.#ledger.enter(next, this.programme, this.#followers);
+  }
+
+  #instant(ticks: number): Instant {
+    return { ticks, timescale: this.programme.lead.timescale };
+  }
+
+  // --- those who follow -----------------------------------------------------------------------------------------
+
+  /** Other media that came before the lead's first frame: what starts before the period is of no use. */
+  #takeEarly(sample: Sample, first: Sample): void {
+    const track = this.programme.tracks.get(sample.kind);
+    const { timescale } = this.programme.lead;
+    const start = track ? rescaleTicks(first.dts, timescale, track.timescale) : Infinity;
+    if (sample.dts < start) this.#drop('before_period');
+    else this.#addToFollower(sample);
+  }
+
+  #addToFollower(sample: Sample): SlotFollower | undefined {
+    const follower = this.#followers.get(sample.kind);
+    if (!follower) {
+      this.#drop('no_track');
+      return undefined;
+    }
+    if (follower.packager.openBytes + sample.data.length > this.#maxSegmentBytes) {
+      this.#drop('too_large');
+      return undefined;
+    }
+    if (!follower.add(sample)) this.#drop('held_too_long');
+    return follower;
+  }
+
+  #drainFollowers(): void {
+    for (const follower of this.#followers.values()) {
+      follower.drain(this.#leadView(follower));
+      while (this.#leadIsSilent(follower)) {
+        this.#enterNextSlot(Math.max(this.#grid.boundary, this.#lead.lastDts));
+        this.#grid.skip();
+        follower.drain(this.#leadView(follower));
+      }
+    }
+  }
+
+  #leadView(follower: SlotFollower): LeadView {
+    const from = this.programme.lead.timescale;
+    const to = follower.packager.rendition.timescale;
+    const { predictedEnd, earliestEnd } = this.#grid;
+    return {
+      earliestEnd: rescaleTicks(earliestEnd, from, to),
+      predictedEnd: predictedEnd === undefined ? undefined : rescaleTicks(predictedEnd, from, to),
+      position: rescaleTicks(this.#position, from, to),
+    };
+  }
+
+  #leadIsSilent(follower: SlotFollower): boolean {
+    const newest = follower.newestHeld;
+    if (newest === undefined) return false;
+    const { timescale } = this.programme.lead;
+    const reached = rescaleTicks(newest, follower.packager.rendition.timescale, timescale);
+    return reached - Math.max(this.#grid.boundary, this.#position) > MAX_LEAD_SILENCE_SECONDS * timescale;
+  }
+}
+
+function createGrid(programme: Programme, first: Sample): SegmentGrid {
+  const { lead } = programme;
+  const grid = new SegmentGrid({
+    segmentTicks: programme.segmentTicks,
+    startTicks: first.dts,
+    maxSegmentTicks: programme.maxSegmentTicks,
+    gopTicks: lead.kind === 'video' ? lead.cadence.gopTicks : lead.frameTicks,
+  });
+  grid.first(first);
+  return grid;
+}
