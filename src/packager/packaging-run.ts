@@ -154,7 +154,6 @@ export class PackagingRun {
       at += Math.round(duration);
     }
     this.#beginNextPeriod(sample, undefined, 'hole');
-    this.#grid = createGrid(this.programme, sample);
   }
 
   #beginNextPeriod(sample: Sample, continues: string | undefined, reason: PeriodReason): void {

@@ -13,7 +13,7 @@ interface Fixture {
   readonly grid: FrameGrid;
   readonly out: Sample[];
   /** Pushes a frame at so many ms after the start. */
-  at(ms: number, compositionMs?: number): void;
+  readonly at: (ms: number, compositionMs?: number) => void;
 }
 
 function fixture(rate: FrameRate | undefined, floorTicks = 0): Fixture {

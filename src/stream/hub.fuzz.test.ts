@@ -66,7 +66,7 @@ test('whatever a publisher does, tracks grow, timelines do not overlap, and only
           else if (step.kind === 'mute') source.muted = { video: step.video, audio: step.audio };
           else if (step.kind === 'video') publisher.videoConfig(step.which ? AVC_360P30 : AVC_720P25);
           else if (step.kind === 'audio') publisher.audioConfig(step.which ? AAC_48K : AAC_44K);
-          else {
+          else if (step.kind === 'away') {
             publisher.close('disconnected');
             clock.advance(step.ms);
             publisher = hub.publish('show', RTMP_INFO, () => {});

@@ -439,6 +439,18 @@ describe('clocks that misbehave', () => {
     },
   );
 
+  test('a source that loops over and over does not run away from the wall clock', () => {
+    const { clock, source, sink } = running(8000);
+    for (let loop = 0; loop < 60; loop++) {
+      source.skewMs -= 8000;
+      source.run(8000);
+    }
+    expect(sink().reasons.filter((reason) => reason === 'jump')).toHaveLength(60);
+    const last = sink().samples('video').at(-1) as Sample;
+    expect(Math.abs(clock.wallMs() - epochMs(last) - 33)).toBeLessThan(60);
+    expectEveryFrame(sink().samples('video'), 0, source.framesSent);
+  });
+
   test('a jump of one track alone is rebased too, once', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
@@ -881,12 +893,19 @@ describe('media that cannot be used', () => {
     odd([]);
     odd([0, 0, 0, 9, 0x65]);
     odd([0, 0, 0, 2, 0x06, 0x01]);
+    publisher.write({
+      kind: 'video',
+      dts: 3001,
+      compositionOffset: 8_000_000,
+      key: false,
+      data: accessUnit(false, 0),
+    });
     publisher.write({ kind: 'audio', dts: 3001, compositionOffset: 0, key: true, data: new Uint8Array(0) });
     source.run(1000);
     expect(holes(sink().samples('video'))).toEqual([]);
-    expect(await metric('stream_samples_dropped_total', { cause: 'malformed' })).toBe(1);
+    expect(await metric('stream_samples_dropped_total', { cause: 'malformed' })).toBe(2);
     expect(await metric('stream_samples_dropped_total', { cause: 'empty' })).toBe(3);
-    expect(hub.stream('show')?.droppedSamples).toBe(4);
+    expect(hub.stream('show')?.droppedSamples).toBe(5);
   });
 });
 

@@ -70,6 +70,12 @@ const MAX_FRAME_RATE = 61;
 /** A bitstream that claims less is not believed. */
 const MIN_HINT_RATE = 5;
 
+/**
+ * Where media runs on over a jump, one track may already reach this far past the key frame at which the other begins
+ * anew. Moving the timeline on by that each time would make a source that loops run away from the wall clock.
+ */
+const RUN_ON_OVERLAP_MS = 100;
+
 interface CurrentTimeline {
   readonly timeline: Timeline;
   readonly video: AvcConfig | undefined;
@@ -325,12 +331,14 @@ export class LiveRun {
     if (pending.reason === 'tracks') return true;
     const wantedMs = this.#epochMs(first) + first.compositionMs;
     const shiftMs = pending.anchorAgain ? Math.round(this.#clock.driftMs) : 0;
-    const overlapMs = Math.max(0, Math.ceil(endMsOf(this.end) - wantedMs - shiftMs));
-    if (shiftMs < 0 && overlapMs > 0) {
+    const overlapMs = Math.ceil(endMsOf(this.end) - wantedMs - shiftMs);
+    const toleratedMs = isOpening(pending) ? 0 : RUN_ON_OVERLAP_MS;
+    const leadMs = overlapMs > toleratedMs ? overlapMs : 0;
+    if (shiftMs < 0 && leadMs > 0) {
       this.#leaping = true;
       return false;
     }
-    if (shiftMs !== 0 || overlapMs > 0) this.#clock.shift(shiftMs + overlapMs, overlapMs);
+    if (shiftMs !== 0 || leadMs > 0) this.#clock.shift(shiftMs + leadMs, leadMs);
     return true;
   }
 

@@ -21,6 +21,8 @@ const PATIENCE_MS = 5000;
 /** Timestamps stand still when so many samples move them by no more than this. */
 const STUCK_SAMPLES = 50;
 const STUCK_STEP_MS = 500;
+/** A picture shown further than this from its decoding is damage: 16 reordered frames at 5 fps are 3.2 s. */
+const MAX_COMPOSITION_MS = 5000;
 const KINDS: readonly TrackKind[] = ['video', 'audio'];
 
 /** The stream a session feeds. All calls are synchronous. */
@@ -202,7 +204,8 @@ export class PublisherSession implements Publisher {
 
   #videoSample(raw: RawSample, nowMs: number): SourceSample | undefined {
     const lengthSize = this.#video?.lengthSize ?? 4;
-    const facts = inspectAccessUnit(raw.data, lengthSize);
+    const sane = Math.abs(raw.compositionOffset) * this.quantumMs <= MAX_COMPOSITION_MS;
+    const facts = sane ? inspectAccessUnit(raw.data, lengthSize) : undefined;
     if (!facts?.picture) {
       this.#drop('video', facts ? 'empty' : 'malformed');
       return undefined;

@@ -7,7 +7,7 @@ import type { TimelineReason, TrackKind } from './track.ts';
 export type DropCause =
   /** No codec configuration came before it. */
   | 'no_config'
-  /** Its NAL units do not fit its size. */
+  /** Its NAL units do not fit its size, or it is to be shown seconds from its decoding. */
   | 'malformed'
   /** No picture, or no bytes. */
   | 'empty'

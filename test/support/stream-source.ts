@@ -39,6 +39,7 @@ export class RecordingSink implements StreamSink {
   readonly events: SinkEvent[] = [];
   readonly #nowMs: () => number;
   readonly #ends = { video: 0, audio: 0 };
+  #current: Timeline | undefined;
 
   constructor(nowMs: () => number = () => 0) {
     this.#nowMs = nowMs;
@@ -46,9 +47,11 @@ export class RecordingSink implements StreamSink {
 
   begin(timeline: Timeline): void {
     const endMs = Math.max(this.#ends.video, this.#ends.audio) * 1000;
-    if (timeline.reason !== 'tracks' && timeline.startMs < endMs - 0.05) {
+    const toleranceMs = timeline.reason === 'jump' ? 100 : 0.05;
+    if (timeline.reason !== 'tracks' && timeline.startMs < endMs - toleranceMs) {
       throw new Error(`${timeline.reason} begins at ${timeline.startMs}, before the end at ${endMs}`);
     }
+    this.#current = timeline;
     this.events.push({ type: 'begin', timeline });
   }
 
@@ -56,7 +59,7 @@ export class RecordingSink implements StreamSink {
     if (!Number.isInteger(sample.dts) || !Number.isInteger(sample.pts) || !(sample.duration > 0)) {
       throw new Error(`not whole ticks: ${sample.kind} ${sample.dts} ${sample.pts} ${sample.duration}`);
     }
-    const track = this.timelines.at(-1)?.[sample.kind];
+    const track = this.#current?.[sample.kind];
     if (!track) throw new Error(`a ${sample.kind} sample without a ${sample.kind} track`);
     const endSeconds = (sample.dts + sample.duration) / track.timescale;
     if (sample.dts / track.timescale < this.#ends[sample.kind] - 1e-6) {

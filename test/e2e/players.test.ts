@@ -1,0 +1,67 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startDemoBroadcast, type DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { collectFaults, launchBrowser } from '../support/browser.ts';
+import { createMemoryLog } from '../support/memory-log.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import { PLAYERS, readPage, resetPage, whenPlaying } from '../support/watch-page.ts';
+
+let server: TestServer;
+let broadcast: DemoBroadcast;
+let browser: Browser;
+
+beforeAll(async () => {
+  server = await startServer();
+  const url = await server.publishUrl('demo');
+  const slash = url.lastIndexOf('/');
+  broadcast = startDemoBroadcast({
+    serverUrl: url.slice(0, slash),
+    publishKey: url.slice(slash + 1),
+    clock: systemClock,
+    log: createMemoryLog(),
+  });
+  browser = await launchBrowser();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await broadcast?.close();
+  await server?.close();
+});
+
+const MODES = ['stock', 'low'] as const;
+const CASES = PLAYERS.flatMap((player) => MODES.map((mode) => [player, mode] as const));
+
+describe('the watch page', () => {
+  it.each(CASES)(
+    'plays the live stream with %s, %s settings, and the clock in the picture advances',
+    async (player, mode) => {
+      const context = await browser.newContext();
+      try {
+        const page = await context.newPage();
+        const faults = collectFaults(page);
+        await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&mode=${mode}`);
+        const before = await whenPlaying(page);
+        expect(before.player).toBe(player);
+        await resetPage(page);
+        const after = await until(async () => {
+          const reading = await readPage(page);
+          return reading.currentTime > before.currentTime + 10 ? reading : undefined;
+        }, 'ten seconds of media played');
+        // The code is read from the pixels of frames that were shown: as many as a stuck picture cannot give.
+        expect(after.glassSamples.length).toBeGreaterThan(60);
+        // Bounds that tell live from broken, not fast from slow: speed is the bench's business.
+        const sorted = [...after.glassSamples].sort((a, b) => a - b);
+        expect(sorted[0]).toBeGreaterThan(0);
+        expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThan(6000);
+        expect(after.fatalErrors).toBe(0);
+        expect(after.state).toBe('playing');
+        expect(faults.filter((fault) => !fault.includes('favicon'))).toEqual([]);
+      } finally {
+        await context.close();
+      }
+    },
+  );
+});
