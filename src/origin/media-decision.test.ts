@@ -54,6 +54,16 @@ describe('decideSegment', () => {
     expect(segmentKind('video', 'p1', OPEN + 1)).toBe('missing');
   });
 
+  it('finds a segment of a period that only continues another under the other one as well', () => {
+    live.closeSegment();
+    live.beginPeriod('p1');
+    live.publishPart();
+    expect(segmentKind('video', 'p2', OPEN + 1)).toBe('growing');
+    expect(segmentKind('video', 'p1', OPEN + 1)).toBe('growing');
+    expect(partKind('video', 'p1', OPEN + 1, 0)).toBe('part');
+    expect(segmentKind('video', 'p2', OPEN)).toBe('missing');
+  });
+
   it('expects of a rendition that lags what another one has already begun', () => {
     for (const id of ['video', 'audio'] as const) {
       const open = rendition(id).open;

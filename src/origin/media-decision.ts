@@ -1,5 +1,5 @@
 import { decideReload } from '../packager/hls/blocking.ts';
-import type { LiveWindow, Part, Rendition, Segment } from '../stream/live-window.ts';
+import type { LiveWindow, Part, Period, Rendition, Segment } from '../stream/live-window.ts';
 
 /** How many segments ahead of the newest one a request may be: players' clocks run a little ahead of ours. */
 export const SEGMENT_ADVANCE = 2;
@@ -49,7 +49,7 @@ export function decideSegment(
 ): SegmentOutcome | NotYet {
   const segment = findSegment(rendition, number);
   if (segment) {
-    if (segment.period.id !== period || segment.state === 'gap') return MISSING;
+    if (!answersTo(segment.period, period) || segment.state === 'gap') return MISSING;
     if (segment.state === 'closed') return { kind: 'whole', segment };
     // Without a chunk it may still turn out to be a gap: an empty body would be kept as the segment.
     return segment.chunks.length === 0 ? NOT_YET : { kind: 'growing', segment };
@@ -70,7 +70,7 @@ export function decidePart(
   index: number,
 ): PartOutcome | NotYet {
   const segment = findSegment(rendition, address.number);
-  const part = segment?.period.id === address.period ? segment.parts[index] : undefined;
+  const part = segment && answersTo(segment.period, address.period) ? segment.parts[index] : undefined;
   if (segment && part) return { kind: 'part', segment, part };
   if (!mayCome(window, address)) return MISSING;
   const directives = { msn: address.number, part: index, skip: undefined, malformed: undefined };
@@ -84,7 +84,15 @@ function mayCome(window: LiveWindow, { period, number }: SegmentAddress): boolea
   // Numbers mean the same time in every rendition: one that is ahead knows the period already.
   for (const rendition of window.renditions) {
     const segment = findSegment(rendition, number);
-    if (segment) return segment.period.id === period;
+    if (segment) return answersTo(segment.period, period);
   }
   return window.periods.at(-1)?.id === period;
+}
+
+/**
+ * A period that only continues another has the same initialization segment, so its segments are also those of the
+ * other: a player that has not yet seen the new period goes on asking under the old one's URLs.
+ */
+function answersTo(period: Period, id: string): boolean {
+  return period.id === id || period.continues === id;
 }

@@ -154,6 +154,7 @@ export class PackagingRun {
       at += Math.round(duration);
     }
     this.#beginNextPeriod(sample, undefined, 'hole');
+    this.#grid = createGrid(this.programme, sample);
   }
 
   #beginNextPeriod(sample: Sample, continues: string | undefined, reason: PeriodReason): void {

@@ -11,7 +11,8 @@ import {
 } from '../../test/support/sample-source.ts';
 import { MemoryJournal, PackagerBench } from '../../test/support/packager-bench.ts';
 import { segmentSamples, windowFaults } from '../../test/support/window-check.ts';
-import type { FragmentSample } from '../media/isobmff/fragment-reader.ts';
+import { findBox, readBoxes } from '../media/isobmff/box-reader.ts';
+import { type FragmentSample, readFragments } from '../media/isobmff/fragment-reader.ts';
 import type { Rendition } from '../stream/live-window.ts';
 
 const START_NUMBER = EPOCH_MS / 2000;
@@ -152,6 +153,37 @@ describe('a steady stream', () => {
     const rest = { seconds: 2.5, startMs: EPOCH_MS + 2500 };
     bench.feed(videoSamples({ ...rest, isKey: (n) => n === 45 }));
     expect(faults).toEqual([]);
+  });
+
+  it('calls a listener that subscribes again from within once for each change', () => {
+    const bench = avBench(1);
+    let calls = 0;
+    const listen = (): void => {
+      const stop = bench.window.subscribe(() => {
+        calls += 1;
+        stop();
+        listen();
+      });
+    };
+    listen();
+    const told = bench.changes.length;
+    bench.feed(videoSamples({ seconds: 1 / 30, startMs: EPOCH_MS + 1000, isKey: () => false }));
+    expect(calls).toBe(bench.changes.length - told);
+  });
+
+  it('stamps each chunk with its media time as the time of capture', () => {
+    const bench = avBench(0.5);
+    for (const rendition of bench.window.renditions) {
+      for (const chunk of rendition.segments[0]?.chunks ?? []) {
+        const tfdt = readFragments(chunk.bytes)?.[0]?.tracks[0]?.baseTicks ?? 0;
+        const prft = findBox(readBoxes(chunk.bytes).boxes, ['prft']);
+        const view = new DataView(chunk.bytes.buffer, prft?.bodyStart ?? 0);
+        expect(view.getUint32(0)).toBe(0x01000018);
+        expect(Number(view.getBigUint64(16))).toBe(tfdt);
+        const seconds = view.getUint32(8) - 2_208_988_800 + view.getUint32(12) / 2 ** 32;
+        expect(seconds).toBeCloseTo(tfdt / rendition.timescale, 5);
+      }
+    }
   });
 
   it('goes on when a listener throws, and says so', async () => {
@@ -345,6 +377,20 @@ describe('keeping audio in step', () => {
     expect(windowFaults(bench.window)).toEqual([]);
   });
 
+  it('ends an audio segment with the video where a hole in the audio lies across the cut', () => {
+    const bench = new PackagerBench();
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
+    const audio = [
+      ...audioSamples({ seconds: 1.6 }),
+      ...audioSamples({ seconds: 3, startMs: EPOCH_MS + 2500 }),
+    ];
+    bench.feed(interleave(videoSamples({ seconds: 5 }), audio));
+    const [first, second] = bench.rendition('audio').segments;
+    expect((first?.durationTicks ?? 0) / 48_000).toBe(2);
+    expect((second?.startTicks ?? 0) / 48_000).toBe(EPOCH_MS / 1000 + 2.5);
+    expect(windowFaults(bench.window)).toEqual([]);
+  });
+
   it('stands a hole in the video as gaps and a new period', () => {
     const bench = new PackagerBench();
     bench.packager.begin(timeline({ video: videoTrack() }));
@@ -435,6 +481,29 @@ describe('periods', () => {
     // The audio that did not change ran through the cut without losing a frame.
     const audio = bench.rendition('audio').segments.flatMap(segmentSamples);
     expect(audio.length).toBeGreaterThanOrEqual(395);
+    expect(windowFaults(bench.window)).toEqual([]);
+  });
+
+  it('keeps audio that is ahead out of the old segment while the cut is due', () => {
+    const bench = avBench(4.5);
+    const from = EPOCH_MS + 4500;
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }, { reason: 'tracks' }));
+    const audio = audioSamples({ seconds: 0.4, startMs: from + 20 });
+    bench.feed(audio);
+    bench.feed(videoSamples({ seconds: 1, startMs: from }));
+    const inNew = samplesAt(bench.rendition('audio'), 3).map((sample) => sample.dts);
+    expect(inNew).toEqual(audio.map((sample) => sample.dts));
+  });
+
+  it('fills the pause when tracks change across one', () => {
+    const bench = avBench(4.5);
+    const from = EPOCH_MS + 7000;
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }, { reason: 'tracks' }));
+    bench.feed(
+      interleave(videoSamples({ seconds: 1, startMs: from }), audioSamples({ seconds: 1, startMs: from })),
+    );
+    for (const rendition of bench.window.renditions) expect(states(rendition)).toBe('cccggo');
+    expect(bench.window.periods[1]?.continues).toBeUndefined();
     expect(windowFaults(bench.window)).toEqual([]);
   });
 
@@ -611,6 +680,15 @@ describe('outages', () => {
     expect(bench.rendition('video').segments[5]?.discontinuity).toBe(true);
   });
 
+  it('stays ended when the publisher is reported gone afterwards', () => {
+    const bench = avBench(3);
+    bench.packager.end();
+    bench.packager.away();
+    bench.clock.advance(10_000);
+    expect(bench.window.state).toBe('ended');
+    expect(states(bench.rendition('video'))).toBe('cc');
+  });
+
   it('begins a new list after a long pause', () => {
     const bench = avBench(7);
     bench.packager.end();
@@ -658,6 +736,14 @@ describe('restarts', () => {
       discontinuitySequence: 0,
       lastPeriodId: bench.window.periods[0]?.id,
     });
+  });
+
+  it('remembers the numbers of gaps', () => {
+    const bench = avBench(3);
+    bench.packager.away();
+    bench.clock.advance(6000);
+    expect(bench.journal.load('cam')?.lastNumber).toBe(bench.rendition('video').segments.at(-1)?.number);
+    expect(bench.journal.load('cam')?.lastNumber).toBe(START_NUMBER + 4);
   });
 
   it('remembers discontinuities, listed or not', () => {
@@ -749,6 +835,14 @@ describe('the window', () => {
     bench.packager.begin(timeline({ video: videoTrack() }));
     bench.feed(videoSamples({ seconds: 0.1, frameBytes: 2000 }));
     expect(await bench.metric('packager_dropped_samples_total', { reason: 'too_large' })).toBe(3);
+  });
+
+  it('drops audio that would swell its segment past the limit', async () => {
+    const bench = new PackagerBench({ maxSegmentBytes: 20_000 });
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
+    bench.feed(interleave(videoSamples({ seconds: 1 }), audioSamples({ seconds: 1, frameBytes: 5000 })));
+    expect(bench.rendition('audio').segments[0]?.sizeBytes).toBeLessThanOrEqual(21_000);
+    expect(await bench.metric('packager_dropped_samples_total', { reason: 'too_large' })).toBeGreaterThan(30);
   });
 
   it('measures the bit rates of what it lists', () => {

@@ -21,7 +21,7 @@ import { DEFAULT_HUB_OPTIONS, type HubOptions } from './hub-options.ts';
 import type { PublisherInfo } from './publisher.ts';
 import type { Sample } from './track.ts';
 
-const START_MS = Date.UTC(2026, 10, 22, 12, 0, 0);
+const START_MS = 1_795_348_800_000;
 
 function setUp(options: Partial<HubOptions> = {}) {
   const clock = new FakeClock(START_MS);
@@ -324,7 +324,7 @@ describe('tracks', () => {
   });
 
   test('a new video configuration is a new timeline at its key frame, on the same clock', () => {
-    const { publisher, source, sink } = running(3990);
+    const { publisher, source, sink } = running(3990, { startMs: 0.95 });
     const level31 = AVC_360P30.slice();
     level31[3] = 0x1f;
     level31[11] = 0x1f;
@@ -440,12 +440,12 @@ describe('clocks that misbehave', () => {
   );
 
   test('a source that loops over and over does not run away from the wall clock', () => {
-    const { clock, source, sink } = running(8000);
-    for (let loop = 0; loop < 60; loop++) {
-      source.skewMs -= 8000;
-      source.run(8000);
+    const { clock, source, sink } = running(10_000);
+    for (let loop = 0; loop < 40; loop++) {
+      source.skewMs -= 10_000;
+      source.run(10_000);
     }
-    expect(sink().reasons.filter((reason) => reason === 'jump')).toHaveLength(60);
+    expect(sink().reasons.filter((reason) => reason === 'jump')).toHaveLength(40);
     const last = sink().samples('video').at(-1) as Sample;
     expect(Math.abs(clock.wallMs() - epochMs(last) - 33)).toBeLessThan(60);
     expectEveryFrame(sink().samples('video'), 0, source.framesSent);
@@ -631,6 +631,7 @@ describe('clocks that misbehave', () => {
     clock.stepWall(-3_600_000);
     source.run(4000);
     expect(sink().reasons).toEqual(['start']);
+    expectEveryFrame(sink().samples('video'), 0, source.framesSent);
     expect(holes(sink().samples('video'))).toEqual([]);
   });
 

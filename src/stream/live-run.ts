@@ -203,8 +203,11 @@ export class LiveRun {
       this.#deps.counters.dropped('audio', this.#leaping ? 'clock' : 'new_timeline');
       return;
     }
+    const droppedBefore = clock.counts.dropped;
     const written = clock.push(msToTicks(this.#epochMs(sample), track.timescale), sample.data);
-    if (!written) this.#deps.counters.dropped('audio', 'clock');
+    if (written) return;
+    const behind = clock.counts.dropped > droppedBefore;
+    this.#deps.counters.dropped('audio', behind ? 'clock' : 'before_key');
   }
 
   /** A begin may have moved the clock, so times are asked for again. */

@@ -13,7 +13,7 @@ export type DropCause =
   | 'empty'
   /** The same bytes at the same time as the one before. */
   | 'duplicate'
-  /** Video, or audio with it, before the first key frame. */
+  /** Before the key frame at which its timeline begins. */
   | 'before_key'
   /** Waiting for the key frame at which a new timeline begins. */
   | 'new_timeline'

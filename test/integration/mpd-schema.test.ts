@@ -1,22 +1,50 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { validateXML } from 'xmllint-wasm';
 import { decidePatch, MpdHistory, type MpdSnapshot } from '../../src/packager/dash/mpd-history.ts';
 import { DEFAULT_AUDIO, DEFAULT_VIDEO, type ModelOptions, WindowModel } from '../support/window-model.ts';
 
-/** Every MPD and patch of a stream's life against our own schemas (test/support/xsd/README.md), by libxml2. */
+/**
+ * Every MPD and patch of a stream's life against our own schemas, by libxml2, and against MPEG's as well when
+ * HEADWATER_MPEG_XSD names a folder that has them (test/support/xsd/README.md).
+ */
 
-function schema(name: string): { fileName: string; contents: string } {
-  const url = new URL(`../support/xsd/${name}`, import.meta.url);
-  return { fileName: name, contents: readFileSync(url, 'utf8') };
+interface SchemaFile {
+  readonly fileName: string;
+  readonly contents: string;
 }
 
-const MPD_SCHEMA = schema('mpd-subset.xsd');
-const PATCH_SCHEMA = schema('mpd-patch-subset.xsd');
+interface Schema {
+  readonly main: SchemaFile;
+  /** What the main file imports or includes; libxml2 finds them by their file names. */
+  readonly imports: readonly SchemaFile[];
+}
 
-async function errors(schemaFile: typeof MPD_SCHEMA, documents: readonly string[]): Promise<string[]> {
+function ownSchema(fileName: string): Schema {
+  const url = new URL(`../support/xsd/${fileName}`, import.meta.url);
+  return { main: { fileName, contents: readFileSync(url, 'utf8') }, imports: [] };
+}
+
+/** A schema of MPEG's, or undefined when the folder has no such file. Its imports are looked for beside it, not on the net. */
+function mpegSchema(folder: string, fileName: string): Schema | undefined {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith('.xsd'))
+    .map((name) => ({ fileName: name, contents: localImports(readFileSync(join(folder, name), 'utf8')) }));
+  const main = files.find((file) => file.fileName === fileName);
+  return main && { main, imports: files.filter((file) => file !== main) };
+}
+
+function localImports(xsd: string): string {
+  return xsd.replaceAll(/(\bschemaLocation\s*=\s*["'])[^"']*\/([^"'/]+)/g, '$1$2');
+}
+
+const MPD_SCHEMA = ownSchema('mpd-subset.xsd');
+const PATCH_SCHEMA = ownSchema('mpd-patch-subset.xsd');
+
+async function errors(schema: Schema, documents: readonly string[]): Promise<string[]> {
   const xml = documents.map((contents, i) => ({ fileName: `${i}.xml`, contents }));
-  const result = await validateXML({ xml, schema: [schemaFile] });
+  const result = await validateXML({ xml, schema: [schema.main], preload: schema.imports });
   return result.errors.map((error) => error.message);
 }
 
@@ -100,3 +128,33 @@ describe('the schema', () => {
     expect(await errors(MPD_SCHEMA, [spoilt])).not.toEqual([]);
   });
 });
+
+const MPEG_FOLDER = process.env['HEADWATER_MPEG_XSD'];
+
+if (MPEG_FOLDER) {
+  const mpdSchema = mpegSchema(MPEG_FOLDER, 'DASH-MPD.xsd');
+  const patchSchema = mpegSchema(MPEG_FOLDER, 'DASH-MPD-PATCH.xsd');
+  if (!mpdSchema) throw new Error(`HEADWATER_MPEG_XSD: ${MPEG_FOLDER} has no DASH-MPD.xsd`);
+
+  describe("MPEG's schema", () => {
+    it.each(BROADCASTS)('accepts every MPD of %s', async (_name, options) => {
+      expect(await errors(mpdSchema, publish(options).mpds)).toEqual([]);
+    });
+
+    it('refuses elements out of order and a missing required attribute', async () => {
+      const [good = ''] = publish({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO }).mpds;
+      const reordered = good.replace(/( <Period [\s\S]*<\/Period>\n)([\s\S]*)(<\/MPD>)/, '$2$1$3');
+      const incomplete = good.replace(/ minBufferTime="[^"]*"/, '');
+      for (const bad of [reordered, incomplete]) {
+        expect(bad).not.toBe(good);
+        expect(await errors(mpdSchema, [bad])).not.toEqual([]);
+      }
+    });
+
+    if (patchSchema) {
+      it.each(BROADCASTS)('accepts every patch of %s', async (_name, options) => {
+        expect(await errors(patchSchema, publish(options).patches)).toEqual([]);
+      });
+    }
+  });
+}

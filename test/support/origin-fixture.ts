@@ -59,8 +59,8 @@ export class OriginFixture {
     );
   }
 
-  /** Begins a period at the end of what there is. */
-  beginPeriod(): Period {
+  /** Begins a period at the end of what there is; `continues` names the one it runs on from, if it does. */
+  beginPeriod(continues?: string): Period {
     this.#periods += 1;
     const number = this.#nextNumber('video');
     const period: Period = {
@@ -69,7 +69,7 @@ export class OriginFixture {
       startNumber: number,
       segmentTicks: 2 * TIMESCALE.video,
       segmentTimescale: TIMESCALE.video,
-      continues: undefined,
+      continues,
       video: {
         kind: 'video',
         codec: 'avc1',
