@@ -13,6 +13,7 @@ class GrowingSegment implements Segment {
   readonly durationTicks = 0;
   readonly discontinuity = false;
   readonly independent = true;
+  readonly partsForetold = false;
   readonly parts = [];
   readonly chunks: Chunk[] = [];
   state: SegmentState = 'open';

@@ -102,6 +102,7 @@ export class RenditionPackager {
     this.#partFrames += 1;
     this.#lastDts = sample.dts;
     this.#endTicks = end;
+    if (this.rendition.open) this.rendition.open.partsForetold = last;
     if (last || end - this.#partStart >= this.#rule.closeTicks) this.closePart();
     else if (this.#pending.length >= this.#rule.chunkFrames) this.#flushChunk();
   }

@@ -71,6 +71,28 @@ describe('a steady stream', () => {
     }
   });
 
+  it('foretells the last part of a segment, and never a part that does not come', () => {
+    const bench = new PackagerBench();
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
+    const next = new Map<string, string>();
+    let foretold = 0;
+    for (const sample of interleave(videoSamples({ seconds: 9 }), audioSamples({ seconds: 9 }))) {
+      bench.packager.sample(sample);
+      for (const rendition of bench.window.renditions) {
+        const segment = rendition.segments.at(-1);
+        if (!segment) continue;
+        const { number, parts, partsForetold } = segment;
+        const last = `${number}.${parts.length - 1}`;
+        const hint = partsForetold ? `${number + 1}.0` : `${number}.${parts.length}`;
+        const before = next.get(rendition.id);
+        if (parts.length > 0 && before !== hint && before !== undefined) expect(last).toBe(before);
+        if (parts.length > 0) next.set(rendition.id, hint);
+        if (partsForetold) foretold += 1;
+      }
+    }
+    expect(foretold).toBeGreaterThan(6);
+  });
+
   it('makes the duration of a segment the distance to the next one', () => {
     const bench = avBench(9);
     for (const rendition of bench.window.renditions) {

@@ -35,6 +35,7 @@ export class LiveSegment implements Segment {
   state: SegmentState = 'open';
   sizeBytes = 0;
   independent = false;
+  partsForetold = false;
   readonly chunks: Chunk[] = [];
   readonly parts: Part[] = [];
 

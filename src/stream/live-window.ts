@@ -44,6 +44,11 @@ export interface Segment {
   readonly sizeBytes: number;
   /** Starts with a sync sample. */
   readonly independent: boolean;
+  /**
+   * The next key frame is foretold right behind the last part: what comes next is the first part of the next
+   * segment. A forecast: should the source break its cadence, further parts may follow all the same.
+   */
+  readonly partsForetold: boolean;
 }
 
 /** A stretch with one set of tracks and one segment grid: a DASH Period; in HLS a DISCONTINUITY when it is one. */

@@ -403,6 +403,7 @@ export class WindowModel implements LiveWindow {
       parts: [],
       sizeBytes: 0,
       independent,
+      partsForetold: false,
     };
     lane.rendition.segments.push(segment);
     return segment;

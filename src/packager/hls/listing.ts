@@ -57,6 +57,7 @@ export interface NextPart {
 export function nextPart(window: LiveWindow, rendition: Rendition): NextPart | undefined {
   if (window.state !== 'live') return undefined;
   const { open, lastNumber } = edgeOf(rendition);
+  if (open?.partsForetold) return { period: open.period.id, number: open.number + 1, part: 0 };
   if (open) return { period: open.period.id, number: open.number, part: nextIndex(open.parts) };
   // A rendition that lags may still have a segment of the old period to come when the new one is known.
   const number = lastNumber + 1;

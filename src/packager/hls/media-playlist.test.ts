@@ -70,6 +70,16 @@ describe('a media playlist', () => {
     expect(hint).toBe(`video/p1/${(segments.at(-1)?.msn ?? 0) + 1}.0.m4s`);
   });
 
+  it('hints the next segment once the open one is foretold to have all its parts', () => {
+    const window = broadcast().run(6500);
+    const open = window.rendition('video').segments.at(-1);
+    if (open?.state !== 'open') throw new Error('no open segment');
+    const { number, parts } = open;
+    expect(parsePlaylist(text(window, 'video')).hint).toBe(`video/p1/${number}.${parts.length}.m4s`);
+    open.partsForetold = true;
+    expect(parsePlaylist(text(window, 'video')).hint).toBe(`video/p1/${number + 1}.0.m4s`);
+  });
+
   it('keeps MAP, date and DISCONTINUITY in front of the first part of a segment that is still open', () => {
     const window = broadcast().run(7000).away().run(3000).resume().run(700);
     const { open } = parsePlaylist(text(window, 'video'));
