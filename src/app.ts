@@ -19,6 +19,7 @@ import { PublishKeys } from './ingest/publish-keys.ts';
 import { RtmpServer } from './ingest/rtmp/rtmp-server.ts';
 import { Origin } from './origin/origin.ts';
 import { loadPageFiles, type PageFiles } from './origin/page-files.ts';
+import { MPD_PATCH_NAME } from './packager/media-path.ts';
 import { PackagerDirectory } from './packager/packager-directory.ts';
 import { PackagerMetrics } from './packager/packager-metrics.ts';
 import { openFileJournal } from './state/file-journal.ts';
@@ -139,7 +140,12 @@ export function createApp(config: Config, deps: AppDeps): App {
         maxWaiters: config.live.maxWaiters,
         segmentHoldMs: config.live.segmentMs + SEGMENT_HOLD_SLACK_MS,
         publicIndex: config.http.publicIndex,
-        mpd: { clockUrl: '../../time', targetLatencyMs: config.live.targetLatencyMs },
+        mpd: {
+          // Relative, so that it holds behind any host name and path prefix.
+          clockUrl: '../../time',
+          targetLatencyMs: config.live.targetLatencyMs,
+          ...(config.live.mpdPatch && { patch: { name: MPD_PATCH_NAME, ttlSeconds: MPD_PATCH_TTL_SECONDS } }),
+        },
       },
       {
         directory,
@@ -180,6 +186,9 @@ export function createApp(config: Config, deps: AppDeps): App {
     close: () => closer.close(),
   };
 }
+
+/** How long after a change of the MPD a patch from the one before it is to be had. */
+const MPD_PATCH_TTL_SECONDS = 60;
 
 /** A player whose clock runs ahead may ask this much before a segment begins and is held, not refused. */
 const SEGMENT_HOLD_SLACK_MS = 500;

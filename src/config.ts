@@ -202,6 +202,10 @@ export const CONFIG_SCHEMA = {
       { min: 100, max: 60_000 },
       'Latency LL-DASH players are asked to hold (ServiceDescription).',
     ),
+    mpdPatch: flag(
+      false,
+      'Offer MPD Patch documents (PatchLocation in the MPD). Off because today dash.js stops updating at the first answer that says nothing is new.',
+    ),
     maxPublishers: integer(
       50,
       { min: 1, max: 10_000 },

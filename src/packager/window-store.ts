@@ -145,8 +145,8 @@ export class WindowStore implements LiveWindow {
 
   setState(state: LiveState): void {
     if (state === this.state) return;
-    // The MPD speaks of the end, not of a publisher being away.
-    if (state === 'ended' || this.state === 'ended') this.#touchMpd();
+    // Of a stream that is away the MPD says where its period ended.
+    this.#touchMpd();
     this.state = state;
     this.#note({ kind: 'state', state });
   }

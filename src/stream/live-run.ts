@@ -371,9 +371,12 @@ export class LiveRun {
     return ticksToMs(startTicks, track.timescale);
   }
 
+  /** Where audio may begin: at the end of what there is, rounded up should the sample rate have changed. */
   #audioFloor(timescale: number): number {
     const end = this.end.audio;
-    return end ? rescale(end.endTicks, end.timescale, timescale) : 0;
+    if (!end) return 0;
+    const roundUp = end.timescale === timescale ? 0 : 1;
+    return rescale(end.endTicks, end.timescale, timescale) + roundUp;
   }
 
   /** The count of frames goes on over a mere change of tracks. */

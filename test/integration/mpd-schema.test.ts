@@ -7,7 +7,7 @@ import { DEFAULT_AUDIO, DEFAULT_VIDEO, type ModelOptions, WindowModel } from '..
 
 /**
  * Every MPD and patch of a stream's life against our own schemas, by libxml2, and against MPEG's as well when
- * HEADWATER_MPEG_XSD names a folder that has them (test/support/xsd/README.md).
+ * MPEG_DASH_XSD names a folder that has them (test/support/xsd/README.md).
  */
 
 interface SchemaFile {
@@ -129,12 +129,12 @@ describe('the schema', () => {
   });
 });
 
-const MPEG_FOLDER = process.env['HEADWATER_MPEG_XSD'];
+const MPEG_FOLDER = process.env['MPEG_DASH_XSD'];
 
 if (MPEG_FOLDER) {
   const mpdSchema = mpegSchema(MPEG_FOLDER, 'DASH-MPD.xsd');
   const patchSchema = mpegSchema(MPEG_FOLDER, 'DASH-MPD-PATCH.xsd');
-  if (!mpdSchema) throw new Error(`HEADWATER_MPEG_XSD: ${MPEG_FOLDER} has no DASH-MPD.xsd`);
+  if (!mpdSchema) throw new Error(`MPEG_DASH_XSD: ${MPEG_FOLDER} has no DASH-MPD.xsd`);
 
   describe("MPEG's schema", () => {
     it.each(BROADCASTS)('accepts every MPD of %s', async (_name, options) => {

@@ -1,0 +1,124 @@
+import type { GlassReading } from './glass-meter.ts';
+import type { Mode, PlayerName } from './page-options.ts';
+import type { PlaybackSession, PlaybackState } from './playback-session.ts';
+import { bufferAheadMs } from './video-readings.ts';
+
+/**
+ * `window.headwater`: what the page knows, for tests and benches. Every property is read afresh; times are in
+ * milliseconds; what is not known is undefined.
+ */
+export interface HeadwaterPage {
+  readonly player: PlayerName;
+  readonly mode: Mode;
+  readonly state: PlaybackState;
+  /** The last fatal error of a player, until playback goes again. */
+  readonly error: string | undefined;
+  /** Delay behind the stream's wall clock as the player reckons it. */
+  readonly latencyMs: number | undefined;
+  /** Delay of the newest frame shown, by the clock in its picture. */
+  readonly glassToGlassMs: number | undefined;
+  /** One delay for each frame shown since the last `reset()`, oldest first: the newest 20,000. */
+  readonly glassSamples: readonly number[];
+  /** Times playback stood still for want of media since the last `reset()`. */
+  readonly stalls: number;
+  /** How long in all, with the stall that goes on. */
+  readonly stalledMs: number;
+  /** Media ahead of the playhead. */
+  readonly bufferMs: number;
+  /** Frames decoded late and not shown, since the last `reset()`. */
+  readonly droppedFrames: number;
+  readonly playbackRate: number;
+  /** Seconds on the media element's timeline. */
+  readonly currentTime: number;
+  /** Fatal errors since the last `reset()`; the page starts the player anew after each. */
+  readonly fatalErrors: number;
+  /** Forgets the samples and begins all counts anew. */
+  reset(): void;
+}
+
+declare global {
+  interface Window {
+    headwater?: HeadwaterPage;
+  }
+}
+
+const MOST_SAMPLES = 20_000;
+/** A reading older than this is not of the picture on show. */
+const STALE_MS = 2000;
+
+/** Gathers what the page knows in one place: the readouts and `window.headwater` read it. */
+export class PageReadings implements HeadwaterPage {
+  readonly #video: HTMLVideoElement;
+  readonly #session: PlaybackSession;
+  #samples: number[] = [];
+  #lastReadingAtMs = Number.NEGATIVE_INFINITY;
+  #droppedBefore = 0;
+
+  constructor(video: HTMLVideoElement, session: PlaybackSession) {
+    this.#video = video;
+    this.#session = session;
+  }
+
+  /** Takes what a shown frame told of its delay. */
+  add({ glassToGlassMs }: GlassReading): void {
+    if (glassToGlassMs === undefined) return;
+    this.#lastReadingAtMs = performance.now();
+    this.#samples.push(glassToGlassMs);
+    if (this.#samples.length > MOST_SAMPLES) this.#samples.shift();
+  }
+
+  get player(): PlayerName {
+    return this.#session.options.player;
+  }
+  get mode(): Mode {
+    return this.#session.options.mode;
+  }
+  get state(): PlaybackState {
+    return this.#session.state;
+  }
+  get error(): string | undefined {
+    return this.#session.error;
+  }
+  get latencyMs(): number | undefined {
+    return this.#session.latencyMs;
+  }
+  get glassToGlassMs(): number | undefined {
+    return performance.now() - this.#lastReadingAtMs < STALE_MS ? this.#samples.at(-1) : undefined;
+  }
+  get glassSamples(): readonly number[] {
+    return this.#samples;
+  }
+  get stalls(): number {
+    return this.#session.stalls.count;
+  }
+  get stalledMs(): number {
+    return this.#session.stalls.totalMs(performance.now());
+  }
+  get bufferMs(): number {
+    return bufferAheadMs(this.#video);
+  }
+  /** The element's own count begins anew with each source. */
+  get droppedFrames(): number {
+    const all = this.#allDropped();
+    return all >= this.#droppedBefore ? all - this.#droppedBefore : all;
+  }
+  get playbackRate(): number {
+    return this.#video.playbackRate;
+  }
+  get currentTime(): number {
+    return this.#video.currentTime;
+  }
+  get fatalErrors(): number {
+    return this.#session.fatalErrors;
+  }
+
+  reset(): void {
+    this.#samples = [];
+    this.#droppedBefore = this.#allDropped();
+    this.#session.resetCounts();
+  }
+
+  #allDropped(): number {
+    return this.#video.getVideoPlaybackQuality().droppedVideoFrames;
+  }
+}

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { formatPageOptions, parsePageOptions, streamNameOf } from './page-options.ts';
+
+describe('the options in the page address', () => {
+  it('are hls.js at low latency when nothing is said', () => {
+    expect(parsePageOptions('')).toEqual({ player: 'hls', mode: 'low', targetMs: undefined });
+  });
+
+  it('name player, mode and target', () => {
+    expect(parsePageOptions('?player=shaka&mode=stock&target=400')).toEqual({
+      player: 'shaka',
+      mode: 'stock',
+      targetMs: 400,
+    });
+  });
+
+  it.each(['?player=vlc', '?mode=turbo', '?target=soon', '?target=-5', '?target=1e9', '?target='])(
+    'fall back to the defaults for %s',
+    (query) => {
+      expect(parsePageOptions(query)).toEqual({ player: 'hls', mode: 'low', targetMs: undefined });
+    },
+  );
+
+  it('keep the target within what a player can do', () => {
+    expect(parsePageOptions('?target=1').targetMs).toBe(50);
+    expect(parsePageOptions('?target=999999').targetMs).toBe(30_000);
+  });
+
+  it('survive the way into the address and back, beside foreign parameters', () => {
+    const options = { player: 'dash', mode: 'stock', targetMs: 700 } as const;
+    const query = formatPageOptions(options, '?token=a%2Fb&player=hls');
+    expect(parsePageOptions(query)).toEqual(options);
+    expect(new URLSearchParams(query).get('token')).toBe('a/b');
+  });
+});
+
+describe('the stream name', () => {
+  it('is the folder below /live/', () => {
+    expect(streamNameOf('/live/concert-2/')).toBe('concert-2');
+  });
+
+  it('is empty anywhere else', () => {
+    expect(streamNameOf('/watch.html')).toBe('');
+  });
+});

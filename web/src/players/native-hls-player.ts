@@ -1,0 +1,53 @@
+import type { Player, PlayerOptions } from './player.ts';
+
+const HLS_TYPE = 'application/vnd.apple.mpegurl';
+
+/** Browsers with their own HLS tell its dates; the standard library does not know of it. */
+interface DatedVideo extends HTMLVideoElement {
+  getStartDate?: () => Date;
+}
+
+/** The browser's own HLS (Safari on iPhones): it steers its latency itself. */
+export class NativeHlsPlayer implements Player {
+  readonly #options: PlayerOptions;
+  #video: HTMLVideoElement | undefined;
+
+  constructor(options: PlayerOptions) {
+    this.#options = options;
+  }
+
+  load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
+    if (video.canPlayType(HLS_TYPE) === '') return Promise.reject(new Error('this browser plays no HLS'));
+    this.#video = video;
+    video.addEventListener('error', this.#onError);
+    video.src = new URL('index.m3u8', streamUrl).href;
+    return Promise.resolve();
+  }
+
+  /** By the date that the playlist gives the beginning of the timeline. */
+  latencySeconds(): number | undefined {
+    const video: DatedVideo | undefined = this.#video;
+    const startMs = video?.getStartDate?.().getTime();
+    if (!video || startMs === undefined || Number.isNaN(startMs)) return undefined;
+    return (Date.now() - startMs) / 1000 - video.currentTime;
+  }
+
+  seekToLive(): void {
+    const seekable = this.#video?.seekable;
+    if (this.#video && seekable && seekable.length > 0) {
+      this.#video.currentTime = seekable.end(seekable.length - 1);
+    }
+  }
+
+  destroy(): Promise<void> {
+    this.#video?.removeEventListener('error', this.#onError);
+    this.#video?.removeAttribute('src');
+    this.#video?.load();
+    this.#video = undefined;
+    return Promise.resolve();
+  }
+
+  readonly #onError = (): void => {
+    this.#options.onFatal(`the browser: ${this.#video?.error?.message || 'it cannot play this'}`);
+  };
+}

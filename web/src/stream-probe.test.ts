@@ -1,0 +1,14 @@
+import { describe, expect, it } from 'vitest';
+import { presenceOf } from './stream-probe.ts';
+
+describe('a stream', () => {
+  it.each([
+    [200, '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic">', 'live'],
+    [200, '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">', 'ended'],
+    [200, '<MPD><Period type="dynamic"/></MPD>', 'ended'],
+    [404, '', 'offline'],
+    [503, '', 'unreachable'],
+  ] as const)('with answer %d %s is %s', (status, body, presence) => {
+    expect(presenceOf(status, body)).toBe(presence);
+  });
+});

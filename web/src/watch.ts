@@ -1,0 +1,45 @@
+import { Controls } from './controls.ts';
+import { byId } from './dom.ts';
+import { GlassMeter } from './glass-meter.ts';
+import { PageReadings } from './page-api.ts';
+import { parsePageOptions, streamNameOf } from './page-options.ts';
+import { PlaybackSession } from './playback-session.ts';
+import { Readouts } from './readouts.ts';
+import { ServerClock } from './server-clock.ts';
+
+const UPDATE_EVERY_MS = 500;
+
+function openPage(): void {
+  const video = byId('video', HTMLVideoElement);
+  const name = streamNameOf(location.pathname);
+  const options = parsePageOptions(location.search);
+  byId('stream-name', HTMLElement).textContent = name;
+  document.title = `${name} · Headwater`;
+  video.muted = true;
+
+  const streamUrl = new URL('.', location.href);
+  const clock = new ServerClock(new URL('/time', location.href));
+  const controls = new Controls(video, () => session, options);
+  const session: PlaybackSession = new PlaybackSession(
+    { video, streamUrl, onState: (state) => controls.show(state) },
+    options,
+  );
+  const readings = new PageReadings(video, session);
+  const readouts = new Readouts(readings, video);
+  window.headwater = readings;
+
+  controls.show(session.state);
+  session.connect();
+  void clock.synchronize();
+  new GlassMeter(
+    video,
+    () => clock.nowMs(),
+    (reading) => readings.add(reading),
+  ).start();
+  setInterval(() => {
+    session.check();
+    readouts.update();
+  }, UPDATE_EVERY_MS);
+}
+
+openPage();
