@@ -44,7 +44,7 @@ try {
   const sessions: Session[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     for (const mode of MODES) {
-      for (const player of round % 2 === 0 ? PLAYERS : [...PLAYERS].reverse()) {
+      for (const player of round % 2 === 0 ? PLAYERS : PLAYERS.toReversed()) {
         const session = await measure(browser, player, mode);
         console.log(
           `${player} ${mode}: p50 ${session.p50Ms.toFixed(0)} p95 ${session.p95Ms.toFixed(0)} ms, ${session.stalls} stalls`,

@@ -11,8 +11,14 @@ interface ErrorEntry {
 export const ERRORS = {
   INTERNAL: { status: 500, meaning: 'A fault of ours. The log line with the same code has the cause.' },
   CLI_USAGE: { status: 400, meaning: 'The command line is wrong: an unknown command, option or argument.' },
-  CONFIG_INVALID: { status: 500, meaning: 'A configuration key is unknown, has the wrong type or a value out of range.' },
-  TOOL_MISSING: { status: 500, meaning: 'A program Headwater needs is not installed and may not be installed here.' },
+  CONFIG_INVALID: {
+    status: 500,
+    meaning: 'A configuration key is unknown, has the wrong type or a value out of range.',
+  },
+  TOOL_MISSING: {
+    status: 500,
+    meaning: 'A program Headwater needs is not installed and may not be installed here.',
+  },
 
   HTTP_NOT_FOUND: { status: 404, meaning: 'Nothing lives at this URL.' },
   HTTP_BAD_REQUEST: { status: 400, meaning: 'The request is malformed.' },
@@ -20,10 +26,19 @@ export const ERRORS = {
   HTTP_BODY_TOO_LARGE: { status: 413, meaning: 'The request body is over the limit of this endpoint.' },
   HTTP_UNSUPPORTED_ENCODING: { status: 415, meaning: 'Request bodies must not be compressed.' },
   HTTP_UNAUTHORIZED: { status: 401, meaning: 'The admin token is missing or wrong.' },
-  HTTP_TOO_MANY_FAILURES: { status: 429, meaning: 'Too many wrong tokens came from this address; it is not heard for the rest of the minute.' },
+  HTTP_TOO_MANY_FAILURES: {
+    status: 429,
+    meaning: 'Too many wrong tokens came from this address; it is not heard for the rest of the minute.',
+  },
   HTTP_REQUEST_TIMEOUT: { status: 408, meaning: 'The request did not arrive in time.' },
-  HTTP_HEADERS_TOO_LARGE: { status: 431, meaning: 'The request line and headers are over the limit of this listener.' },
-  HTTP_LISTEN_FAILED: { status: 500, meaning: 'The HTTP listener could not be opened: port in use, not allowed, or no such address.' },
+  HTTP_HEADERS_TOO_LARGE: {
+    status: 431,
+    meaning: 'The request line and headers are over the limit of this listener.',
+  },
+  HTTP_LISTEN_FAILED: {
+    status: 500,
+    meaning: 'The HTTP listener could not be opened: port in use, not allowed, or no such address.',
+  },
   HTTP_DRIVER_MISSING: { status: 500, meaning: 'The HTTP driver asked for does not load on this machine.' },
 
   STREAM_NAME_INVALID: { status: 400, meaning: 'A stream name must match ^[A-Za-z0-9_-]{1,64}$.' },
@@ -39,25 +54,55 @@ export const ERRORS = {
     meaning: 'Media came for five seconds without a usable H.264 or AAC configuration before it.',
   },
   STREAM_NO_KEY_FRAME: { status: 422, meaning: 'Video came for too long without a key frame to begin at.' },
-  STREAM_TIMESTAMPS_STUCK: { status: 422, meaning: 'Media came for five seconds without its timestamps moving on.' },
+  STREAM_TIMESTAMPS_STUCK: {
+    status: 422,
+    meaning: 'Media came for five seconds without its timestamps moving on.',
+  },
 
-  INGEST_LISTEN_FAILED: { status: 500, meaning: 'The address to listen on for publishers is taken or not ours.' },
-  INGEST_STREAM_EXISTS: { status: 409, meaning: 'The stream already has a publish key; rotate it to get a new one.' },
-  INGEST_KEYS_CORRUPT: { status: 500, meaning: 'publish-keys.json cannot be read or is damaged. It is left as it is.' },
+  INGEST_LISTEN_FAILED: {
+    status: 500,
+    meaning: 'The address to listen on for publishers is taken or not ours.',
+  },
+  INGEST_STREAM_EXISTS: {
+    status: 409,
+    meaning: 'The stream already has a publish key; rotate it to get a new one.',
+  },
+  INGEST_KEYS_CORRUPT: {
+    status: 500,
+    meaning: 'publish-keys.json cannot be read or is damaged. It is left as it is.',
+  },
   INGEST_KEYS_BUSY: { status: 503, meaning: 'Another process is changing the publish keys.' },
   INGEST_SECRET_UNSAFE: {
     status: 500,
     meaning: 'The secret behind the publish keys is missing, too short, or readable by other users.',
   },
 
-  CONTROL_TOKEN_UNSAFE: { status: 500, meaning: 'The file of the admin token may be read by others, or holds a token that is too short.' },
+  CONTROL_TOKEN_UNSAFE: {
+    status: 500,
+    meaning: 'The file of the admin token may be read by others, or holds a token that is too short.',
+  },
 
-  ORIGIN_MEDIA_NOT_FOUND: { status: 404, meaning: 'No such segment, part or initialization segment, or not any more.' },
+  ORIGIN_MEDIA_NOT_FOUND: {
+    status: 404,
+    meaning: 'No such segment, part or initialization segment, or not any more.',
+  },
   ORIGIN_MEDIA_NOT_YET: { status: 404, meaning: 'The segment or part lies ahead of the live edge.' },
-  ORIGIN_DIRECTIVES_REFUSED: { status: 400, meaning: 'The _HLS_ directives are malformed, or ask for a part too far ahead of the live edge.' },
-  ORIGIN_PATCH_TOO_EARLY: { status: 425, meaning: 'The MPD has not changed since the publishTime asked about.' },
-  ORIGIN_PATCH_GONE: { status: 410, meaning: 'The MPD of that publishTime is not held any more: fetch the whole MPD.' },
-  ORIGIN_WAITERS_FULL: { status: 503, meaning: 'The stream already holds as many requests as it may (live.maxWaiters).' },
+  ORIGIN_DIRECTIVES_REFUSED: {
+    status: 400,
+    meaning: 'The _HLS_ directives are malformed, or ask for a part too far ahead of the live edge.',
+  },
+  ORIGIN_PATCH_TOO_EARLY: {
+    status: 425,
+    meaning: 'The MPD has not changed since the publishTime asked about.',
+  },
+  ORIGIN_PATCH_GONE: {
+    status: 410,
+    meaning: 'The MPD of that publishTime is not held any more: fetch the whole MPD.',
+  },
+  ORIGIN_WAITERS_FULL: {
+    status: 503,
+    meaning: 'The stream already holds as many requests as it may (live.maxWaiters).',
+  },
   ORIGIN_HOLD_EXPIRED: { status: 503, meaning: 'What the request waited for was not published in time.' },
   ORIGIN_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
 } as const satisfies Record<string, ErrorEntry>;

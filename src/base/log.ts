@@ -17,7 +17,16 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Field names whose values are replaced, wherever they stand, should one ever slip into a line. */
-const SECRET_FIELDS = ['key', 'streamKey', 'publishKey', 'token', 'authorization', 'password', 'secret', 'passphrase'];
+const SECRET_FIELDS = [
+  'key',
+  'streamKey',
+  'publishKey',
+  'token',
+  'authorization',
+  'password',
+  'secret',
+  'passphrase',
+];
 
 /** Opens the process's logger: one JSON object a line on stdout (or on `fd`). */
 export function createLogger(level: LogLevel, fd = 1): Logger {

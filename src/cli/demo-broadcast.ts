@@ -38,7 +38,8 @@ const PRESET_FD = 3;
  * @throws AppError TOOL_MISSING when there is no ffmpeg.
  */
 export function startDemoBroadcast(options: DemoBroadcastOptions): DemoBroadcast {
-  if (!isInstalled('ffmpeg')) throw new AppError('TOOL_MISSING', 'ffmpeg is not installed: apt-get install ffmpeg');
+  if (!isInstalled('ffmpeg'))
+    throw new AppError('TOOL_MISSING', 'ffmpeg is not installed: apt-get install ffmpeg');
   return new Broadcaster(options);
 }
 
@@ -89,7 +90,10 @@ class Broadcaster implements DemoBroadcast {
         this.#child = undefined;
         resolve();
         if (this.#closed) return;
-        log.warn({ code, detail: lastWords.replaceAll(publishKey, '***') }, 'the demo broadcast ended; starting it again');
+        log.warn(
+          { code, detail: lastWords.replaceAll(publishKey, '***') },
+          'the demo broadcast ended; starting it again',
+        );
         this.#startAgain(clock.monotonicMs() - startedMs);
       });
     });

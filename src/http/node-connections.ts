@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { NodeAnsweringDeps, NodeResponse } from './node-exchange.ts';
+import { resetSocket } from './reset-socket.ts';
 
 /** One TCP connection and the requests that are open on it. */
 export class NodeConnection {
@@ -30,7 +31,7 @@ export class NodeConnection {
   cutStalled(): void {
     const [first] = this.exchanges;
     if (first) first.cut('stalled');
-    else this.socket.resetAndDestroy();
+    else resetSocket(this.socket);
   }
 }
 

@@ -19,6 +19,7 @@ import { NodeConnection } from './node-connections.ts';
 import { NodeRequest, NodeResponse } from './node-exchange.ts';
 import { problemAnswer } from './problem.ts';
 import { splitTarget } from './request-target.ts';
+import { resetSocket } from './reset-socket.ts';
 import {
   type HttpHandler,
   type HttpLimits,
@@ -115,7 +116,7 @@ class NodeHttpServer implements HttpServer {
     const refusal = this.#limiter.admit(address);
     if (refusal) {
       this.#deps.metrics.refused(refusal);
-      socket.resetAndDestroy();
+      resetSocket(socket);
       return;
     }
     const connection = new NodeConnection(socket, address, {
@@ -141,7 +142,7 @@ class NodeHttpServer implements HttpServer {
     if (!connection) return void message.socket.destroy();
     if (connection.exchanges.size >= MAX_PIPELINED_REQUESTS) {
       this.#deps.metrics.refused('pipelining');
-      return void message.socket.resetAndDestroy();
+      return resetSocket(message.socket);
     }
     const response = new NodeResponse(message, res, connection.answering);
     connection.exchanges.add(response);
@@ -167,7 +168,7 @@ class NodeHttpServer implements HttpServer {
     if (error.code === 'ECONNRESET' || !socket.writable || !connection) return void socket.destroy();
     if (connection.refused) return socket.destroySoon();
     this.#deps.metrics.malformed(reason);
-    if (connection.exchanges.size > 0) return void socket.resetAndDestroy();
+    if (connection.exchanges.size > 0) return resetSocket(socket);
     socket.end(rawProblem(code));
     socket.destroySoon();
   }
@@ -201,7 +202,7 @@ class NodeHttpServer implements HttpServer {
     }
     for (const { socket, exchanges } of this.#connections.values()) {
       for (const exchange of exchanges) exchange.lost();
-      socket.resetAndDestroy();
+      resetSocket(socket);
     }
     this.#stallCheck?.cancel();
     // Stops node:http's own check for timeouts; there is nothing left to close.

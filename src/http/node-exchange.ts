@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { AnsweringSide, type AnsweringDeps, type PreparedAnswer } from './answering-side.ts';
 import type { RenderedHeaders } from './header-block.ts';
 import { announcesBody, readBody } from './node-body.ts';
+import { resetSocket } from './reset-socket.ts';
 import type { BodyStream, HttpRequest, SharedBytes } from './types.ts';
 
 /** After an answer to a request whose body is still coming, this much of it is read on, so that … */
@@ -87,7 +88,7 @@ export class NodeResponse extends AnsweringSide {
   destroy(): void {
     this.lost();
     // A reset, not a FIN: a body that is delimited by the close must not look complete.
-    this.#socket.resetAndDestroy();
+    resetSocket(this.#socket);
   }
 
   protected released(): void {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemoBroadcast, type DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { collectFaults, launchBrowser } from '../support/browser.ts';
+import { statusOf } from '../support/live-client.ts';
 import { createMemoryLog } from '../support/memory-log.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -23,6 +24,10 @@ beforeAll(async () => {
     log: createMemoryLog(),
   });
   browser = await launchBrowser();
+  await until(
+    async () => (await statusOf(`${server.mediaUrl}/live/demo/index.m3u8`)) === 200,
+    'the demo broadcast on the air',
+  );
 });
 
 afterAll(async () => {

@@ -36,7 +36,19 @@ async function readClocks(flv: Buffer, filters = ''): Promise<(number | undefine
   const width = CODE_BLOCKS * LINE.blockPx;
   const line = `crop=iw:${block * LINE.height}:0:${block * LINE.top},scale=${width}:1:flags=area,format=rgba`;
   const { stdout } = await ffmpeg(
-    ['-i', 'pipe:0', '-map', '0:v', '-vf', `${filters}${line}`, '-fps_mode', 'passthrough', '-f', 'rawvideo', 'pipe:1'],
+    [
+      '-i',
+      'pipe:0',
+      '-map',
+      '0:v',
+      '-vf',
+      `${filters}${line}`,
+      '-fps_mode',
+      'passthrough',
+      '-f',
+      'rawvideo',
+      'pipe:1',
+    ],
     { stdin: flv },
   );
   const frameBytes = width * 4;
@@ -51,7 +63,7 @@ describe('the clock in the demo picture', () => {
     const clocks = await readClocks(flv);
     expect(clocks).toHaveLength(FRAMES);
     expect(clocks.filter((clock) => clock === undefined)).toEqual([]);
-    const times = clocks.map((clock) => fromMs + (((clock ?? 0) - fromMs) % 2 ** 32 + 2 ** 32) % 2 ** 32);
+    const times = clocks.map((clock) => fromMs + (((((clock ?? 0) - fromMs) % 2 ** 32) + 2 ** 32) % 2 ** 32));
     expect(Math.max(...times)).toBeLessThanOrEqual(toMs);
     // One frame of the picture is one frame of time: what is late on a busy machine is made up for.
     const drift = times.map((time, i) => time - (times[0] ?? 0) - i * FRAME_MS).sort((a, b) => a - b);

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { AppError } from '../../src/base/errors.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { corsHeaderBlock } from '../../src/http/cors.ts';
 import { createHttpServer } from '../../src/http/create-http-server.ts';
+import { resetSocket } from '../../src/http/reset-socket.ts';
 import { sharedBytes } from '../../src/http/shared-bytes.ts';
 import type { HttpHandler, HttpResponse } from '../../src/http/types.ts';
 import { DRIVERS, ROOMY, TestListeners } from '../support/http-listener.ts';
@@ -216,6 +217,30 @@ describe.each(DRIVERS)('%s driver', (driver) => {
       `headwater_http_requests_total{listener="control",driver="${driver}",status_class="2xx"} 0`,
     );
     for (const server of servers) await server.close();
+  });
+});
+
+describe('resetSocket', () => {
+  it.each([
+    ['open', () => undefined],
+    ['being shut down', (socket: Socket) => void socket.end()],
+  ])('closes a socket that is %s', async (_what, before) => {
+    const closed: string[] = [];
+    const server = createServer((socket) => {
+      socket.on('error', (error) => closed.push(error.message)).on('close', () => closed.push('closed'));
+      before(socket);
+      // When the shutdown has reached the handle.
+      setImmediate(() => resetSocket(socket));
+      resetSocket(socket);
+    }).listen(0, '127.0.0.1');
+    await until(() => server.listening, 'the listener');
+    const { port } = server.address() as AddressInfo;
+    const client = connect(port, '127.0.0.1').on('error', () => undefined);
+    await until(() => closed.length > 0, 'the socket to be closed', 3000).finally(() => {
+      client.destroy();
+      server.close();
+    });
+    expect(closed).toEqual(['closed']);
   });
 });
 

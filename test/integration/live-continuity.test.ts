@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 const cleanUp: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
-  for (const step of cleanUp.splice(0).reverse()) await step();
+  for (const step of cleanUp.splice(0).toReversed()) await step();
 });
 
 async function serve(options: TestServerOptions = {}): Promise<TestServer> {

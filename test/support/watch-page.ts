@@ -11,8 +11,24 @@ export type PageReading = Omit<HeadwaterPage, 'reset'>;
 /** Reads `window.headwater` of an open watch page. */
 export function readPage(page: Page): Promise<PageReading> {
   return page.evaluate(() => {
-    const { reset: _reset, ...reading } = (window as unknown as { headwater: HeadwaterPage }).headwater;
-    return reading;
+    // Getters of a class: a spread would copy nothing.
+    const at = (window as unknown as { headwater: HeadwaterPage }).headwater;
+    return {
+      player: at.player,
+      mode: at.mode,
+      state: at.state,
+      error: at.error,
+      latencyMs: at.latencyMs,
+      glassToGlassMs: at.glassToGlassMs,
+      glassSamples: at.glassSamples,
+      stalls: at.stalls,
+      stalledMs: at.stalledMs,
+      bufferMs: at.bufferMs,
+      droppedFrames: at.droppedFrames,
+      playbackRate: at.playbackRate,
+      currentTime: at.currentTime,
+      fatalErrors: at.fatalErrors,
+    };
   });
 }
 

@@ -1,7 +1,7 @@
 import * as shakaModule from 'shaka-player/dist/shaka-player.dash-es2021.js';
 import type { Player, PlayerOptions } from './player.ts';
 
-const DEFAULT_DELAY_MS = 300;
+const DEFAULT_DELAY_MS = 200;
 /** Shaka grades its errors; only this grade ends the playback. */
 const CRITICAL = 2;
 
@@ -78,7 +78,8 @@ export class ShakaPlayer implements Player {
 
 function configOf(low: boolean, targetMs: number | undefined): object {
   if (!low) return targetMs === undefined ? {} : { manifest: { defaultPresentationDelay: targetMs / 1000 } };
-  const delay = (targetMs ?? DEFAULT_DELAY_MS) / 1000;
+  // Shaka keeps the live sync target from the end of the seek range, which is a presentation delay behind the edge.
+  const half = (targetMs ?? DEFAULT_DELAY_MS) / 2 / 1000;
   return {
     streaming: {
       lowLatencyMode: true,
@@ -87,14 +88,14 @@ function configOf(low: boolean, targetMs: number | undefined): object {
       updateIntervalSeconds: 0.1,
       liveSync: {
         enabled: true,
-        targetLatency: delay,
+        targetLatency: half,
         targetLatencyTolerance: 0.05,
         maxPlaybackRate: 1.2,
         minPlaybackRate: 0.9,
       },
     },
     manifest: {
-      defaultPresentationDelay: delay,
+      defaultPresentationDelay: half,
       // The manifest's own delay is for players left to themselves.
       dash: { ignoreMinBufferTime: true, ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false },
     },
