@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import { affordableConnections } from './descriptor-limit.ts';
 import { createHttpMetrics } from './http-metrics.ts';
 import { listenWithNode } from './node-driver.ts';
 import type { HttpHandler, HttpLimits, HttpListenOptions, HttpServer } from './types.ts';
@@ -43,13 +44,18 @@ export async function createHttpServer(
     clock: deps.clock,
     metrics: createHttpMetrics(deps.metrics, listener, driver),
   });
-  if (options.driver === 'node') return listenWithNode(options, driverDeps('node'), handler);
+  const affordable = await affordableConnections(options.limits.maxConnections);
+  if (affordable < options.limits.maxConnections) {
+    log.warn({ maxConnections: affordable }, 'the limit of open files lowers the limit of HTTP connections');
+  }
+  const bounded = { ...options, limits: { ...options.limits, maxConnections: affordable } };
+  if (options.driver === 'node') return listenWithNode(bounded, driverDeps('node'), handler);
 
   const uws = loadUws(options.limits.maxHeaderBytes);
-  if ('module' in uws) return listenWithUws(options, driverDeps('uws'), handler, uws.module);
+  if ('module' in uws) return listenWithUws(bounded, driverDeps('uws'), handler, uws.module);
   if (options.driver === 'uws') throw new AppError('HTTP_DRIVER_MISSING', undefined, { cause: uws.failure });
   log.warn({ reason: firstLine(uws.failure) }, 'uWebSockets.js does not load; serving with node:http');
-  return listenWithNode(options, driverDeps('node'), handler);
+  return listenWithNode(bounded, driverDeps('node'), handler);
 }
 
 function firstLine(error: unknown): string {

@@ -96,7 +96,7 @@ export interface HttpServer {
  * closed when 10 s pass without a further chunk.
  */
 export interface HttpLimits {
-  /** Further connections are reset. */
+  /** Further connections are reset. Lowered where the process may not open that many files. */
   readonly maxConnections: number;
   /**
    * Further connections of one remote address are reset. 0 = no limit, for a listener behind a proxy.

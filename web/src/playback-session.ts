@@ -34,6 +34,8 @@ export class PlaybackSession {
   #options: PageOptions;
   #state: PlaybackState = 'connecting';
   #player: Player | undefined;
+  /** Settles when the players before have left the element: two at a time would break each other. */
+  #closing: Promise<void> = Promise.resolve();
   /** Grows with each connection: what belongs to an earlier one is dropped. */
   #connection = 0;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -122,13 +124,15 @@ export class PlaybackSession {
     const presence = await probeStream(this.#deps.streamUrl);
     if (connection !== this.#connection) return;
     if (presence !== 'live') return this.#leave(presence);
+    await this.#closing;
+    if (connection !== this.#connection) return;
     try {
       const player = await makePlayer(this.#options.player, {
         mode: this.#options.mode,
         targetMs: this.#options.targetMs,
         onFatal: (message) => this.#onFatal(connection, message),
       });
-      if (connection !== this.#connection) return await player.destroy();
+      if (connection !== this.#connection) return this.#close(player);
       this.#player = player;
       await player.load(this.#deps.video, this.#deps.streamUrl);
     } catch (error) {
@@ -175,8 +179,12 @@ export class PlaybackSession {
     this.#asking = false;
     const player = this.#player;
     this.#player = undefined;
-    // A player that fails to clean up is of no interest any more.
-    player?.destroy().catch(() => undefined);
+    if (player) this.#close(player);
+  }
+
+  /** A player that fails to clean up is of no interest any more. */
+  #close(player: Player): void {
+    this.#closing = this.#closing.then(() => player.destroy()).catch(() => undefined);
   }
 
   #play(): void {

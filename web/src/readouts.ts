@@ -48,7 +48,7 @@ export class Readouts {
     setText(this.#picture, pictureSize(this.#video));
     this.#history = pushPoint(this.#history, { glassMs, latencyMs, bufferMs });
     drawChart(this.#chart, this.#history);
-    if (this.#updates++ % DESCRIBE_EVERY_UPDATES === 0) {
+    if (++this.#updates % DESCRIBE_EVERY_UPDATES === 4) {
       setText(this.#chartText, describeHistory(this.#history));
     }
   }
