@@ -86,6 +86,8 @@ export function createApp(config: Config, deps: AppDeps): App {
     randomBytes,
   });
   const services = { streams: streamDirectory(hub, directory, publishKeys), keys: publishKeys };
+  /** What lets work in and holds requests: closed first, so that the listeners behind have nothing to wait for. */
+  const front = new Closer();
   const closer = new Closer();
 
   async function start(): Promise<AppPorts> {
@@ -93,6 +95,9 @@ export function createApp(config: Config, deps: AppDeps): App {
     closer.defer(() => watchdog.close());
     const files = await openFiles();
     const origin = createOrigin(files.pages);
+    front.defer(() => origin.close());
+    front.defer(() => hub.close());
+    front.defer(() => rtmp.close());
     let ready = false;
     const problems = (): string[] => {
       const block = watchdog.problem();
@@ -112,10 +117,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
     };
-    closer.defer(() => origin.close());
-    closer.defer(() => hub.close());
-    closer.defer(() => rtmp.close());
-    closer.defer(() => {
+    front.defer(() => {
       ready = false;
     });
     ready = true;
@@ -150,6 +152,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       {
         directory,
         liveStreams: () => directory.watchable(),
+        isKnown: (stream) => hub.stream(stream) !== undefined,
         clock,
         log: log.child({ area: 'origin' }),
         metrics,
@@ -172,6 +175,11 @@ export function createApp(config: Config, deps: AppDeps): App {
     return server.port;
   }
 
+  async function stop(): Promise<void> {
+    await front.close();
+    await closer.close();
+  }
+
   return {
     metrics,
     publishKeys,
@@ -179,11 +187,11 @@ export function createApp(config: Config, deps: AppDeps): App {
       try {
         return await start();
       } catch (error) {
-        await closer.close();
+        await stop();
         throw error;
       }
     },
-    close: () => closer.close(),
+    close: stop,
   };
 }
 

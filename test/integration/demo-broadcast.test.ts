@@ -6,7 +6,6 @@ import { ffmpeg } from '../support/ffmpeg.ts';
 const SECONDS = 3;
 const FRAMES = SECONDS * 30;
 const FRAME_MS = 1000 / 30;
-const SAMPLE_RATE = 48_000;
 /** Far less than the demo's own bit rate: the code has to stay readable on a poor rendition too. */
 const POOR = ['-b:v', '400k', '-maxrate', '400k', '-bufsize', '400k'];
 /** Of one block, as the watch page takes it: a line through its middle, six pixels long. */
