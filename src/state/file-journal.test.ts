@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMemoryLog } from '../../test/support/memory-log.ts';
+import { Metrics } from '../base/metrics.ts';
 import { parseStreamRecord, type StreamJournal, type StreamRecord } from '../stream/journal.ts';
 import { type FileJournal, openFileJournal } from './file-journal.ts';
 
@@ -18,8 +19,12 @@ function record(lastNumber: number): StreamRecord {
   return { lastNumber, discontinuitySequence: 1, lastPeriodId: 'pabc' };
 }
 
-function openJournal(log = createMemoryLog()): Promise<FileJournal<StreamRecord>> {
-  return openFileJournal(dir, { parse: parseStreamRecord, log });
+function openJournal(
+  log = createMemoryLog(),
+  metrics = new Metrics(),
+  folder = dir,
+): Promise<FileJournal<StreamRecord>> {
+  return openFileJournal(folder, { parse: parseStreamRecord, log, metrics });
 }
 
 describe('openFileJournal', () => {
@@ -68,13 +73,25 @@ describe('openFileJournal', () => {
     expect((await openJournal()).load('cam')).toEqual(record(1));
   });
 
-  it('logs what it cannot write and goes on', async () => {
+  it('makes its folder, and those above it, for its owner only', async () => {
+    const above = join(dir, 'data');
+    const folder = join(above, 'streams');
+    const journal = await openJournal(createMemoryLog(), new Metrics(), folder);
+    await journal.close();
+    for (const path of [above, folder]) expect((await stat(path)).mode & 0o777, path).toBe(0o700);
+  });
+
+  it('logs and counts what it cannot write, and goes on', async () => {
     const log = createMemoryLog();
-    const journal = await openJournal(log);
+    const metrics = new Metrics();
+    const journal = await openJournal(log, metrics);
+    const failures = metrics.registry.getSingleMetric('headwater_state_journal_failures_total');
+    expect((await failures?.get())?.values.map(({ value }) => value)).toEqual([0]);
     await rm(dir, { recursive: true });
     journal.save('cam', record(1));
     await journal.close();
     expect(log.lines.map((line) => line.message)).toEqual(['journal cannot be written']);
+    expect((await failures?.get())?.values.map(({ value }) => value)).toEqual([1]);
   });
 
   it('ignores saves after close, and closes twice', async () => {

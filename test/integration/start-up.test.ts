@@ -1,4 +1,15 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,6 +69,36 @@ describe('serve', () => {
     cli.child.kill('SIGTERM');
     const { stdout, stderr } = await cli.ended;
     expect(stdout + stderr + metrics).not.toContain(readToken());
+  });
+
+  it('keeps its whole data folder to its owner', async () => {
+    const cli = start(['serve']);
+    await listeningPorts(cli);
+    const folder = join(cwd, 'headwater-data');
+    const paths = ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })];
+    expect(paths.toSorted()).toEqual(['', 'secrets', 'secrets/admin.token', 'streams']);
+    const open = paths.filter((path) => (statSync(join(folder, path)).mode & 0o077) !== 0);
+    expect(open).toEqual([]);
+  });
+
+  it('waits once, not once a listener, for kept-alive connections to go when it stops', async () => {
+    const cli = start(['serve']);
+    const ports = await listeningPorts(cli);
+    const agent = new Agent({ keepAlive: true });
+    const asked = { http: '/time', control: '/healthz', metrics: '/metrics' };
+    for (const [name, path] of Object.entries(asked)) {
+      const [answer] = (await once(request({ agent, port: ports[name], path }).end(), 'response')) as [
+        IncomingMessage,
+      ];
+      answer.resume();
+      await once(answer, 'end');
+    }
+    const startMs = performance.now();
+    cli.child.kill('SIGTERM');
+    expect((await cli.ended).code).toBe(0);
+    // A lame duck keeps idle connections for 1.5 s, so three of them one after the other would take 4.5 s.
+    expect(performance.now() - startMs).toBeLessThan(3500);
+    agent.destroy();
   });
 
   it('keeps the admin calls off the media port', async () => {

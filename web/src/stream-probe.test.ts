@@ -5,6 +5,7 @@ describe('a stream', () => {
   it.each([
     [200, '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic">', 'live'],
     [200, '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">', 'ended'],
+    [200, '<MPD type="dynamic" mediaPresentationDuration="PT1795363655S"><Period/></MPD>', 'ended'],
     [200, '<MPD><Period type="dynamic"/></MPD>', 'ended'],
     [404, '', 'offline'],
     [503, '', 'unreachable'],

@@ -16,9 +16,13 @@ export async function probeStream(streamUrl: URL): Promise<StreamPresence> {
   }
 }
 
-/** Reads an answer to the question for the MPD. */
+/**
+ * Reads an answer to the question for the MPD. A live MPD is dynamic and has no end; one that says how long the
+ * presentation is has ended, whether it still calls itself dynamic or not (ISO/IEC 23009-1 5.3.1.2).
+ */
 export function presenceOf(status: number, mpd: string): StreamPresence {
   if (status === 404) return 'offline';
   if (status !== 200) return 'unreachable';
-  return /<MPD\b[^>]*\stype="dynamic"/.test(mpd) ? 'live' : 'ended';
+  const [root = ''] = /<MPD\b[^>]*>/.exec(mpd) ?? [];
+  return / type="dynamic"/.test(root) && !root.includes(' mediaPresentationDuration=') ? 'live' : 'ended';
 }
