@@ -23,10 +23,11 @@ const PACKAGES = {
   'fonts-dejavu-core': { found: () => existsSync('/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf') },
   chromium: { found: () => onPath('chromium') },
   curl: { found: () => onPath('curl') },
+  git: { found: () => onPath('git') },
 };
 const NEEDS = {
   start: ['ffmpeg', 'fonts-dejavu-core'],
-  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl'],
+  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl', 'git'],
 };
 
 /** Says one line on stderr, so that stdout stays the program's own. */

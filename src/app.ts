@@ -22,6 +22,7 @@ import { loadPageFiles, type PageFiles } from './origin/page-files.ts';
 import { MPD_PATCH_NAME } from './packager/media-path.ts';
 import { PackagerDirectory } from './packager/packager-directory.ts';
 import { PackagerMetrics } from './packager/packager-metrics.ts';
+import { openDataFolder } from './state/data-folder.ts';
 import { openFileJournal } from './state/file-journal.ts';
 import { StreamHub } from './stream/hub.ts';
 import { parseStreamRecord, type StreamJournal, type StreamRecord } from './stream/journal.ts';
@@ -89,11 +90,16 @@ export function createApp(config: Config, deps: AppDeps): App {
   /** What lets work in and holds requests: closed first, so that the listeners behind have nothing to wait for. */
   const front = new Closer();
   const closer = new Closer();
+  const listeners: HttpServer[] = [];
 
   async function start(): Promise<AppPorts> {
     const watchdog = new EventLoopWatchdog({ clock, metrics });
     closer.defer(() => watchdog.close());
     const files = await openFiles();
+    // Side by side: each of them may take the whole time of a stop.
+    closer.defer(async () => {
+      await Promise.all(listeners.map((server) => server.close(config.shutdown.drainMs)));
+    });
     const origin = createOrigin(files.pages);
     front.defer(() => origin.close());
     front.defer(() => hub.close());
@@ -126,9 +132,12 @@ export function createApp(config: Config, deps: AppDeps): App {
   }
 
   async function openFiles(): Promise<{ token: AdminToken; pages: PageFiles }> {
+    await openDataFolder(dataDir);
+    if (config.ingest.auth === 'keys') await publishKeys.verify();
     const opened = await openFileJournal(join(dataDir, 'streams'), {
       parse: parseStreamRecord,
       log: log.child({ area: 'journal' }),
+      metrics,
     });
     closer.defer(() => opened.close());
     closer.defer(() => directory.close());
@@ -171,7 +180,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       { log: log.child({ area: 'http' }), metrics, clock },
       handler,
     );
-    closer.defer(() => server.close(config.shutdown.drainMs));
+    listeners.push(server);
     return server.port;
   }
 

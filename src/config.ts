@@ -17,7 +17,7 @@ const httpLimits = {
   maxConnectionsPerAddress: integer(
     200,
     { min: 0, max: 1_000_000 },
-    'Connections held at once from one address; 0 sets no limit, which is right behind a proxy.',
+    'Connections held at once from one address (one /64 of IPv6); 0 sets no limit, which is right behind a proxy.',
   ),
   maxHeaderBytes: integer(
     16 * KIB,
@@ -27,7 +27,7 @@ const httpLimits = {
   headersTimeoutMs: integer(
     5000,
     { min: 100, max: MAX_MS },
-    'Time a client has to send its request headers before it is disconnected.',
+    'Time a client has to send its request headers before it is disconnected; fixed at 10 s with the uws driver.',
   ),
   requestTimeoutMs: integer(
     8000,
@@ -37,7 +37,7 @@ const httpLimits = {
   idleTimeoutMs: integer(
     15_000,
     { min: 1000, max: MAX_MS },
-    'A kept-alive connection without a request for this long is closed.',
+    'A kept-alive connection without a request for this long is closed; fixed at 10 s with the uws driver.',
   ),
   maxBacklogBytes: integer(
     2 * MIB,
@@ -75,7 +75,7 @@ export const CONFIG_SCHEMA = {
     maxConnectionsPerAddress: integer(
       20,
       { min: 0, max: 100_000 },
-      'RTMP connections held at once from one address; 0 sets no limit.',
+      'RTMP connections held at once from one address (one /64 of IPv6); 0 sets no limit.',
     ),
     handshakeTimeoutMs: integer(
       5000,

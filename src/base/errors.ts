@@ -82,6 +82,11 @@ export const ERRORS = {
     meaning: 'The file of the admin token may be read by others, or holds a token that is too short.',
   },
 
+  STATE_FOLDER_UNUSABLE: {
+    status: 500,
+    meaning: 'The data folder (dataDir) cannot be made or written.',
+  },
+
   ORIGIN_MEDIA_NOT_FOUND: {
     status: 404,
     meaning: 'No such segment, part or initialization segment, or not any more.',

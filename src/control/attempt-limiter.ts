@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { addressGroup } from '../base/address-group.ts';
 import type { Clock } from '../base/clock.ts';
 
 interface Options {
@@ -25,14 +25,14 @@ export class AttemptLimiter {
 
   /** Milliseconds until `address` is heard again; 0 when it may try now. */
   blockedMs(address: string): number {
-    const entry = this.#failures.get(group(address));
+    const entry = this.#failures.get(addressGroup(address));
     if (!entry || entry.count < this.#options.maxFailures) return 0;
     return Math.max(0, entry.sinceMs + WINDOW_MS - this.#options.clock.monotonicMs());
   }
 
   /** Notes one wrong guess. */
   fail(address: string): void {
-    const name = group(address);
+    const name = addressGroup(address);
     const nowMs = this.#options.clock.monotonicMs();
     const old = this.#failures.get(name);
     const current = old && nowMs - old.sinceMs < WINDOW_MS ? old : { count: 0, sinceMs: nowMs };
@@ -49,15 +49,4 @@ export class AttemptLimiter {
   get size(): number {
     return this.#failures.size;
   }
-}
-
-/** An IPv6 network is handed out as a /64: one peer has all of it. */
-function group(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
-  if (!isIPv6(plain)) return plain;
-  const [head = '', tail] = plain.toLowerCase().split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
-  return [...left, ...Array.from({ length: zeros }, () => '0'), ...right].slice(0, 4).join(':');
 }

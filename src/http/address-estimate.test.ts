@@ -21,6 +21,12 @@ describe('AddressEstimate', () => {
     expect(subject.admit('b', MANY)).toBe(true);
   });
 
+  it('takes a /64 of IPv6 as one address', () => {
+    const { subject } = estimate(2, () => new Map([['2001:db8:0:0', 2]]));
+    const admitted = ['2001:db8::1', '2001:db8::2', '2001:db8::3'].map((each) => subject.admit(each, MANY));
+    expect(admitted).toEqual([true, true, false]);
+  });
+
   it('corrects itself before connections that have closed count against an address', async () => {
     const { subject, clock, recounts } = estimate(8, () => new Map([['a', 1]]));
     for (let i = 0; i < 100; i++) {

@@ -1,3 +1,4 @@
+import { addressGroup } from '../base/address-group.ts';
 import type { Clock } from '../base/clock.ts';
 
 /** At most this often is the true count asked for. */
@@ -8,7 +9,7 @@ const RECOUNT_SHARE = 0.75;
 const MAX_REMEMBERED = 20_000;
 
 /**
- * Connections by remote address where only their opening is seen, not which one closed: each estimate only grows,
+ * Connections by remote address group where only their opening is seen, not which one closed: each estimate only grows,
  * and is replaced by the true count before it can refuse anybody wrongly.
  */
 export class AddressEstimate {
@@ -33,10 +34,11 @@ export class AddressEstimate {
    */
   admit(address: string, openConnections: number): boolean {
     if (this.#limit === Infinity || !this.#known) return true;
-    const count = Math.min((this.#counts.get(address) ?? 0) + 1, openConnections);
+    const group = addressGroup(address);
+    const count = Math.min((this.#counts.get(group) ?? 0) + 1, openConnections);
     if (count > this.#limit * RECOUNT_SHARE || this.#counts.size >= MAX_REMEMBERED) void this.#correct();
     if (count > this.#limit) return false;
-    if (this.#counts.size < MAX_REMEMBERED || count > 1) this.#counts.set(address, count);
+    if (this.#counts.size < MAX_REMEMBERED || count > 1) this.#counts.set(group, count);
     return true;
   }
 

@@ -25,12 +25,12 @@ describe('countByRemoteAddress', () => {
     ]);
   });
 
-  it('adds the IPv6 table, where IPv4 peers appear mapped', () => {
+  it('adds the IPv6 table by /64, where IPv4 peers appear mapped', () => {
     const counts = countByRemoteAddress(TCP, 8888);
     expect([...countByRemoteAddress(TCP6, 8888, counts)]).toEqual([
       ['127.0.0.1', 2],
       ['10.0.0.2', 2],
-      ['2001:db8::2', 1],
+      ['2001:db8:0:0', 1],
     ]);
   });
 

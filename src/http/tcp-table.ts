@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { addressGroup } from '../base/address-group.ts';
 import { addressText } from './address.ts';
 
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
@@ -6,7 +7,7 @@ const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
 const HELD_STATES = new Set(['01', '08']);
 
 /**
- * Remote addresses and their connections to a local port, from the text of a Linux /proc/net/tcp or tcp6 table.
+ * Remote address groups and their connections to a local port, from the text of a Linux /proc/net/tcp or tcp6 table.
  * Lines that do not look as expected are left out.
  */
 export function countByRemoteAddress(
@@ -18,8 +19,8 @@ export function countByRemoteAddress(
   for (const line of table.split('\n')) {
     const [, local = '', remote = '', state = ''] = line.trim().split(/\s+/, 4);
     if (!local.endsWith(`:${portHex}`) || !HELD_STATES.has(state)) continue;
-    const address = addressText(networkBytes(remote.slice(0, remote.indexOf(':'))));
-    if (address !== '') counts.set(address, (counts.get(address) ?? 0) + 1);
+    const group = addressGroup(addressText(networkBytes(remote.slice(0, remote.indexOf(':')))));
+    if (group !== '') counts.set(group, (counts.get(group) ?? 0) + 1);
   }
   return counts;
 }
@@ -30,7 +31,7 @@ function networkBytes(hex: string): Uint8Array {
   return bytes.length % 4 === 0 ? bytes.swap32() : bytes;
 }
 
-/** Counts the connections to `localPort` by remote address; `undefined` where there is no such table. */
+/** Counts the connections to `localPort` by remote address group; `undefined` where there is no such table. */
 export async function readConnectionCounts(localPort: number): Promise<Map<string, number> | undefined> {
   const counts = new Map<string, number>();
   let found = false;

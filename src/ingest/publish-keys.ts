@@ -94,6 +94,12 @@ export class PublishKeys {
     });
   }
 
+  /** Reads everything that lookups need: what is wrong with it comes to light now, not at the first publish. */
+  async verify(): Promise<void> {
+    const records = await this.#load();
+    if (records.size > 0) await this.#openSecret(false);
+  }
+
   /** Streams that have a key, by name. */
   async list(): Promise<PublishKeyInfo[]> {
     const records = await this.#load();

@@ -30,7 +30,7 @@ export class OriginMetrics {
     );
     this.holdsRefused = metrics.counter(
       'origin_hold_refused_total',
-      'Requests refused because a stream already holds as many as it may (origin.maxWaiters).',
+      'Requests refused because a stream already holds as many as it may (live.maxWaiters).',
       ['kind'],
     );
     this.holdsAbandoned = metrics.counter(

@@ -53,6 +53,11 @@ export function frameTicks(track: Track): number | undefined {
   return track.kind === 'video' ? track.cadence.frameTicks : track.frameTicks;
 }
 
+function frameSeconds(track: Track): number {
+  const ticks = frameTicks(track);
+  return ticks === undefined ? VARIABLE_FRAME_SECONDS : ticks / track.timescale;
+}
+
 function gopTicks(track: Track): number | undefined {
   return track.kind === 'video' ? track.cadence.gopTicks : undefined;
 }
@@ -96,12 +101,11 @@ export function planStream(options: PlanOptions, timeline: Timeline): SegmentPla
   const segmentTicks = planSegmentTicks(options.segmentMs, lead);
   const partTargetMs = planPartTargetMs(options, timeline, lead, segmentTicks);
   const targetDurationSeconds = Math.max(1, Math.round(longestSegmentSeconds(segmentTicks, lead)));
-  const frameSeconds = (frameTicks(lead) ?? VARIABLE_FRAME_SECONDS * lead.timescale) / lead.timescale;
   return {
     partTargetSeconds: partTargetMs / 1000,
     targetDurationSeconds,
     chunkFrames: options.chunkFrames,
-    chunkSeconds: options.chunkFrames * frameSeconds,
+    chunkSeconds: options.chunkFrames * frameSeconds(lead),
     // A millisecond more: 3 x 0.2 in binary floating point is greater than 0.6, and checkers compare that way.
     partHoldBackSeconds: (3 * partTargetMs + 1) / 1000,
     canSkipUntilSeconds: 6 * targetDurationSeconds,
@@ -162,13 +166,26 @@ export function partRule(plan: SegmentPlan, track: Track, lead: Track, segmentTi
   const frame = frameTicks(track);
   const maxTicks = Math.floor(plan.partTargetSeconds * track.timescale + WHOLE_MS_ERROR);
   return {
-    chunkFrames: track === lead ? plan.chunkFrames : followerChunkFrames(track, lead),
+    chunkFrames: chunkFramesOf(plan, track, lead),
     maxTicks,
     closeTicks:
       frame === undefined
         ? Math.ceil(PART_MINIMUM * plan.partTargetSeconds * track.timescale)
         : (partFramesWithin(plan, track, lead, segmentTicks, frame, maxTicks) - 0.5) * frame,
   };
+}
+
+/**
+ * Seconds from where the grid puts the start of a segment until its first chunk is complete. Audio frames do not
+ * meet the grid: an audio segment begins up to one frame behind it.
+ */
+export function firstChunkSeconds(plan: SegmentPlan, track: Track, lead: Track): number {
+  const frames = chunkFramesOf(plan, track, lead) + (track.kind === 'audio' ? 1 : 0);
+  return frames * frameSeconds(track);
+}
+
+function chunkFramesOf(plan: SegmentPlan, track: Track, lead: Track): number {
+  return track === lead ? plan.chunkFrames : followerChunkFrames(track, lead);
 }
 
 function partFramesWithin(
@@ -213,8 +230,7 @@ function bestDivisors(
 function followerChunkFrames(track: Track, lead: Track): number {
   const own = frameTicks(track);
   if (own === undefined) return 1;
-  const leadSeconds = (frameTicks(lead) ?? VARIABLE_FRAME_SECONDS * lead.timescale) / lead.timescale;
-  const frames = Math.round((leadSeconds * track.timescale) / own);
+  const frames = Math.round((frameSeconds(lead) * track.timescale) / own);
   return Math.min(MAX_AUDIO_CHUNK_FRAMES, Math.max(1, frames));
 }
 

@@ -794,12 +794,42 @@ describe('the window', () => {
       const closed = rendition.segments.filter((s) => s.state === 'closed');
       const listed = closed.filter((s) => s.number >= rendition.firstListed);
       expect(listed).toHaveLength(5);
-      // A segment that left is kept for its duration plus that of the list (10 s), and some.
-      expect(closed.length - listed.length).toBeGreaterThanOrEqual(6);
-      expect(closed.length - listed.length).toBeLessThanOrEqual(8);
+      // A segment that left is kept for its duration plus that of the list (up to 14 s), and some.
+      expect(closed.length - listed.length).toBeGreaterThanOrEqual(8);
+      expect(closed.length - listed.length).toBeLessThanOrEqual(10);
     }
     expect(bench.window.periods).toHaveLength(1);
     expect(windowFaults(bench.window)).toEqual([]);
+  });
+
+  it('keeps a segment that left the list for as long as it and the longest list it was in last', () => {
+    const bench = new PackagerBench({ windowSeconds: 10 });
+    bench.packager.begin(timeline({ video: videoTrack(), audio: audioTrack() }));
+    const seconds = (rendition: Rendition, ticks: number): number => ticks / rendition.timescale;
+    const leftAt = new Map<number, number>();
+    let longestList = 0;
+    let checked = 0;
+    for (const sample of interleave(videoSamples({ seconds: 60 }), audioSamples({ seconds: 60 }))) {
+      bench.packager.sample(sample);
+      if (sample.kind !== 'video') continue;
+      const now = sample.dts / VIDEO_TIMESCALE;
+      const video = bench.rendition('video');
+      const listed = video.segments.filter((segment) => segment.number >= video.firstListed);
+      const parts = listed.flatMap((s) => (s.state === 'open' ? s.parts : []));
+      const ticks = [...listed, ...parts].reduce((sum, one) => sum + one.durationTicks, 0);
+      longestList = Math.max(longestList, seconds(video, ticks));
+      const held = new Set(video.segments.map((segment) => segment.number));
+      for (const number of held)
+        if (number < video.firstListed && !leftAt.has(number)) leftAt.set(number, now);
+      for (const [number, at] of leftAt) {
+        if (held.has(number)) continue;
+        expect(now - at).toBeGreaterThanOrEqual(2 + longestList);
+        leftAt.delete(number);
+        checked += 1;
+      }
+    }
+    expect(longestList).toBeGreaterThan(12);
+    expect(checked).toBeGreaterThan(5);
   });
 
   it('never lists less than three target durations', () => {

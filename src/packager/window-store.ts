@@ -88,6 +88,9 @@ export interface WindowDeps {
 /** A list is never shorter than this many target durations (RFC 8216bis 6.2.2). */
 const MIN_LIST_TARGETS = 3;
 
+/** Twice its own duration, that of the open segment, and margin: segments may be a fifth longer than nominal. */
+const KEPT_TARGETS = 4;
+
 /**
  * One stream's live window. Its mutators change the model at once and remember what changed; `commit()` slides the
  * window and then tells the listeners, so that they only ever see a consistent whole.
@@ -264,8 +267,8 @@ export class WindowStore implements LiveWindow {
     );
     const listSeconds = Math.max(plan.windowSeconds, MIN_LIST_TARGETS * plan.targetDurationSeconds);
     // A segment that left the list is downloadable for its own duration and that of the longest list it was in
-    // (RFC 8216bis 6.2.2); the second target duration is margin.
-    const keepSeconds = 2 * listSeconds + 2 * plan.targetDurationSeconds;
+    // (RFC 8216bis 6.2.2): the segment itself and the parts of the open one stood in that list, too.
+    const keepSeconds = 2 * listSeconds + KEPT_TARGETS * plan.targetDurationSeconds;
     while (this.#canDropListed(listSeconds)) this.#unlistFirst();
     while (this.#canEvict(keepSeconds)) this.#evictFirst();
     while (this.#totalBytes > this.#maxBytes && this.#makeRoom());

@@ -1,6 +1,8 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Counter } from 'prom-client';
 import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
 
 /** A small record for each name, kept in one file each. */
 export interface FileJournal<T> {
@@ -16,6 +18,7 @@ export interface FileJournalOptions<T> {
   /** Reads a record out of JSON; undefined when it is none. */
   readonly parse: (value: unknown) => T | undefined;
   readonly log: Logger;
+  readonly metrics: Metrics;
 }
 
 const SUFFIX = '.json';
@@ -23,16 +26,20 @@ const SUFFIX = '.json';
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
- * Opens a journal in `dir` (made when missing) and reads all of it. A file is replaced as a whole, by rename, so a
- * crash leaves the old or the new record. A file that cannot be read is renamed aside (`.corrupt`) and logged; its
- * name then has no record.
+ * Opens a journal in `dir` (made when missing, for its owner only) and reads all of it. A file is replaced as a whole,
+ * by rename, so a crash leaves the old or the new record. A file that cannot be read is renamed aside (`.corrupt`) and
+ * logged; its name then has no record.
  * @throws the file system's error when `dir` cannot be made or listed.
  */
 export async function openFileJournal<T>(
   dir: string,
   options: FileJournalOptions<T>,
 ): Promise<FileJournal<T>> {
-  await mkdir(dir, { recursive: true });
+  const failures = options.metrics.counter(
+    'state_journal_failures_total',
+    'Stream records that could not be written: numbers of that stream may go back at the next start.',
+  );
+  await mkdir(dir, { recursive: true, mode: 0o700 });
   const records = new Map<string, T>();
   for (const file of await readdir(dir)) {
     const name = file.endsWith(SUFFIX) ? file.slice(0, -SUFFIX.length) : '';
@@ -40,7 +47,7 @@ export async function openFileJournal<T>(
     const record = await readRecord(join(dir, file), options);
     if (record !== undefined) records.set(name, record);
   }
-  return new OpenJournal(dir, records, options.log);
+  return new OpenJournal(dir, records, options.log, failures);
 }
 
 async function readRecord<T>(path: string, options: FileJournalOptions<T>): Promise<T | undefined> {
@@ -49,10 +56,10 @@ async function readRecord<T>(path: string, options: FileJournalOptions<T>): Prom
     if (record !== undefined) return record;
     options.log.error({ path }, 'journal file is not a record; renamed aside');
   } catch (error) {
-    options.log.error({ path, error }, 'journal file cannot be read; renamed aside');
+    options.log.error({ path, err: error }, 'journal file cannot be read; renamed aside');
   }
   await rename(path, `${path}.corrupt`).catch((error: unknown) => {
-    options.log.error({ path, error }, 'journal file cannot be renamed');
+    options.log.error({ path, err: error }, 'journal file cannot be renamed');
   });
   return undefined;
 }
@@ -61,16 +68,18 @@ class OpenJournal<T> implements FileJournal<T> {
   readonly #dir: string;
   readonly #records: Map<string, T>;
   readonly #log: Logger;
+  readonly #failures: Counter;
   /** Names with a record that is not on disk yet. */
   readonly #dirty = new Set<string>();
   /** Writers at work, one a name. */
   readonly #writers = new Map<string, Promise<void>>();
   #closed = false;
 
-  constructor(dir: string, records: Map<string, T>, log: Logger) {
+  constructor(dir: string, records: Map<string, T>, log: Logger, failures: Counter) {
     this.#dir = dir;
     this.#records = records;
     this.#log = log;
+    this.#failures = failures;
   }
 
   load(name: string): T | undefined {
@@ -99,7 +108,8 @@ class OpenJournal<T> implements FileJournal<T> {
       try {
         await this.#write(name, JSON.stringify(this.#records.get(name)));
       } catch (error) {
-        this.#log.error({ name, error }, 'journal cannot be written');
+        this.#failures.inc();
+        this.#log.error({ name, err: error }, 'journal cannot be written');
       }
     }
   }

@@ -844,6 +844,17 @@ describe('media that cannot be used', () => {
     expect(log.lines.some((line) => line.message === 'codec configuration not usable')).toBe(true);
   });
 
+  test('configurations that make no sense are warned about once a kind and counted each time', async () => {
+    const { publisher, log, metric } = running(3000);
+    for (let i = 0; i < 1000; i++) {
+      publisher.videoConfig(Uint8Array.of(1, 2, i & 0xff));
+      publisher.audioConfig(Uint8Array.of(0xff));
+    }
+    const warned = log.lines.filter((line) => line.message === 'codec configuration not usable');
+    expect(warned.map((line) => line.fields['kind'])).toEqual(['video', 'audio']);
+    expect(await metric('stream_unusable_configs_total', { kind: 'video' })).toBe(1000);
+  });
+
   test('a picture over the limit is refused before anything is held', () => {
     const { publish, closedWith, hub } = setUp({ maxVideoPixels: 1280 * 720 - 1 });
     publish().publisher.videoConfig(AVC_720P25);

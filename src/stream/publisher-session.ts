@@ -71,6 +71,7 @@ export class PublisherSession implements Publisher {
   readonly #unwrapper: TimestampUnwrapper;
   readonly #watch: Record<TrackKind, KindWatch>;
   readonly #announced: Record<TrackKind, boolean> = { video: false, audio: false };
+  readonly #warnedConfigs = new Set<TrackKind>();
   #video: AvcConfig | undefined;
   #videoBytes: Uint8Array | undefined;
   #audio: AacConfig | undefined;
@@ -121,7 +122,7 @@ export class PublisherSession implements Publisher {
     if (this.#closed || (this.#videoBytes && sameBytes(bytes, this.#videoBytes))) return;
     const config = parseAvcConfig(bytes);
     if (!config) {
-      this.#deps.log.warn({ kind: 'video', sizeBytes: bytes.byteLength }, 'codec configuration not usable');
+      this.#passOverConfig('video', bytes);
       return;
     }
     const { width, height } = config.picture;
@@ -140,7 +141,7 @@ export class PublisherSession implements Publisher {
     if (this.#closed || (this.#audio && sameBytes(bytes, this.#audio.config))) return;
     const config = parseAacConfig(bytes);
     if (!config) {
-      this.#deps.log.warn({ kind: 'audio', sizeBytes: bytes.byteLength }, 'codec configuration not usable');
+      this.#passOverConfig('audio', bytes);
       return;
     }
     this.#audio = config;
@@ -190,6 +191,14 @@ export class PublisherSession implements Publisher {
     this.#deps.metrics.publisherClosed(code);
     this.#deps.host.gone(this, 'closed', code);
     this.#deps.onClosed(code);
+  }
+
+  /** Logged once a kind: a publisher may send as many as it likes. */
+  #passOverConfig(kind: TrackKind, bytes: Uint8Array): void {
+    this.#deps.metrics.unusableConfigs.inc({ kind });
+    if (this.#warnedConfigs.has(kind)) return;
+    this.#warnedConfigs.add(kind);
+    this.#deps.log.warn({ kind, sizeBytes: bytes.byteLength }, 'codec configuration not usable');
   }
 
   #drop(kind: TrackKind, cause: DropCause): void {

@@ -31,6 +31,7 @@ export class StreamMetrics {
   readonly refused: Counter<'code'>;
   readonly timelines: Counter<'reason'>;
   readonly longGops: Counter;
+  readonly unusableConfigs: Counter<'kind'>;
   readonly missingFrames: Counter;
   readonly subscriberDropped: Counter;
   readonly #received: Counter<'kind'>;
@@ -49,6 +50,11 @@ export class StreamMetrics {
     this.refused = metrics.counter('stream_publishers_refused_total', 'Publishes refused.', ['code']);
     this.timelines = metrics.counter('stream_timelines_total', 'Timelines begun.', ['reason']);
     this.longGops = metrics.counter('stream_long_gops_total', 'GOPs longer than ingest allows for.');
+    this.unusableConfigs = metrics.counter(
+      'stream_unusable_configs_total',
+      'Codec configurations passed over because they make no sense.',
+      ['kind'],
+    );
     this.missingFrames = metrics.counter(
       'stream_missing_frames_total',
       'Places of the frame grid for which no frame came.',

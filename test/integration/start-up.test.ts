@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
@@ -76,9 +77,9 @@ describe('serve', () => {
     await listeningPorts(cli);
     const folder = join(cwd, 'headwater-data');
     const paths = ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })];
-    expect(paths.toSorted()).toEqual(['', 'secrets', 'secrets/admin.token', 'streams']);
-    const open = paths.filter((path) => (statSync(join(folder, path)).mode & 0o077) !== 0);
-    expect(open).toEqual([]);
+    expect(new Set(paths)).toEqual(new Set(['', 'secrets', 'secrets/admin.token', 'streams']));
+    const exposed = paths.filter((path) => (statSync(join(folder, path)).mode & 0o077) !== 0);
+    expect(exposed).toEqual([]);
   });
 
   it('waits once, not once a listener, for kept-alive connections to go when it stops', async () => {
@@ -132,6 +133,40 @@ describe('serve', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^headwater: others may read [^\n]+admin\.token: chmod 600 [^\n]+\n$/);
     expect(stderr).not.toContain(readToken());
+  });
+});
+
+describe('serve with publish keys', () => {
+  beforeEach(async () => {
+    expect((await runCli(['stream', 'create', 'show'], { cwd })).code).toBe(0);
+  });
+
+  it.each([
+    [
+      'a secret that others may read',
+      () => chmodSync(join(cwd, 'headwater-data', 'secrets', 'publish-key.hmac'), 0o644),
+      /publish-key\.hmac may be read by other users/,
+    ],
+    [
+      'keys whose secret is gone',
+      () => rmSync(join(cwd, 'headwater-data', 'secrets', 'publish-key.hmac')),
+      /publish-key\.hmac is missing/,
+    ],
+    [
+      'keys that are damaged',
+      () => writeFileSync(join(cwd, 'headwater-data', 'publish-keys.json'), '{"version":1,"str'),
+      /cannot read \S+publish-keys\.json/,
+    ],
+  ])('does not start on %s, rather than refuse every publisher later', async (_what, spoil, reason) => {
+    spoil();
+    const cli = start(['serve']);
+    const ended = await Promise.race([
+      cli.ended,
+      until(() => cli.stdout.includes('"listening"'), 'it to listen').then(() => undefined),
+    ]);
+    expect(ended?.code).toBe(1);
+    expect(ended?.stderr).toMatch(/^headwater: [^\n]+\n$/);
+    expect(ended?.stderr).toMatch(reason);
   });
 });
 

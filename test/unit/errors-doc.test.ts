@@ -14,6 +14,7 @@ const AREAS = [
   'INGEST',
   'PACKAGER',
   'ORIGIN',
+  'STATE',
   'CONTROL',
 ];
 

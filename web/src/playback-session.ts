@@ -16,8 +16,8 @@ export type PlaybackState =
 
 /** How long to wait before the server is asked again. */
 const RETRY_MS = 2000;
-/** Standing still for so long, the stream may be gone: the server is asked. */
-const DOUBT_MS = 5000;
+/** Standing still for so long, the stream may be gone or have begun anew: the server is asked, and again so often. */
+const DOUBT_MS = 1500;
 /** Standing still for so long although the stream is live, the player is started anew. */
 const RESTART_MS = 15_000;
 
@@ -41,6 +41,9 @@ export class PlaybackSession {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #standingSinceMs = 0;
   #asking = false;
+  #askedAtMs = 0;
+  /** The stretch of the stream that the player was started in. */
+  #period: string | undefined;
   /** The next wait for data is of our own making: a jump to the live edge. */
   #jumping = false;
   #fatalErrors = 0;
@@ -59,7 +62,7 @@ export class PlaybackSession {
     on('timeupdate', () => this.#onTime());
     on('waiting', () => this.#onWaiting());
     on('pause', () => this.#onPause());
-    on('ended', () => this.#leave('ended'));
+    on('ended', () => this.#onEnded());
   }
 
   get state(): PlaybackState {
@@ -110,7 +113,8 @@ export class PlaybackSession {
     if (!this.#player || !isStanding(this.#state)) return;
     const standingMs = performance.now() - this.#standingSinceMs;
     if (standingMs > RESTART_MS) return this.connect();
-    if (standingMs > DOUBT_MS && !this.#asking) void this.#ask(this.#connection);
+    const askedMs = performance.now() - this.#askedAtMs;
+    if (Math.min(standingMs, askedMs) > DOUBT_MS && !this.#asking) void this.#ask(this.#connection);
   }
 
   /** Begins all counts anew. */
@@ -121,9 +125,10 @@ export class PlaybackSession {
   }
 
   async #tryConnect(connection: number): Promise<void> {
-    const presence = await probeStream(this.#deps.streamUrl);
+    const { presence, period } = await probeStream(this.#deps.streamUrl);
     if (connection !== this.#connection) return;
     if (presence !== 'live') return this.#leave(presence);
+    this.#period = period;
     await this.#closing;
     if (connection !== this.#connection) return;
     try {
@@ -140,14 +145,26 @@ export class PlaybackSession {
     }
   }
 
-  /** Asks whether a stream that does not move is still there. */
+  /**
+   * Asks whether a stream that does not move is still there. Where it has begun anew after an outage the player is
+   * started anew too: not all players find their way over a hole between two Periods.
+   */
   async #ask(connection: number): Promise<void> {
     this.#asking = true;
-    const presence = await probeStream(this.#deps.streamUrl);
+    const { presence, period } = await probeStream(this.#deps.streamUrl);
     this.#asking = false;
-    if (connection === this.#connection && presence !== 'live' && isStanding(this.#state)) {
-      this.#leave(presence);
-    }
+    this.#askedAtMs = performance.now();
+    if (connection !== this.#connection || !isStanding(this.#state)) return;
+    if (presence !== 'live') this.#leave(presence);
+    else if (period !== this.#period) this.connect();
+  }
+
+  /** A player that has shown all there is says so also when its publisher is only away: the server knows better. */
+  #onEnded(): void {
+    this.#standingSinceMs = performance.now();
+    this.stalls.begin(this.#standingSinceMs);
+    this.#become('stalled');
+    void this.#ask(this.#connection);
   }
 
   #onFatal(connection: number, message: string): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { presenceOf } from './stream-probe.ts';
+import { lastPeriod, presenceOf } from './stream-probe.ts';
 
 describe('a stream', () => {
   it.each([
@@ -11,5 +11,14 @@ describe('a stream', () => {
     [503, '', 'unreachable'],
   ] as const)('with answer %d %s is %s', (status, body, presence) => {
     expect(presenceOf(status, body)).toBe(presence);
+  });
+});
+
+describe('the period going on', () => {
+  it('is the last one of the MPD', () => {
+    expect(
+      lastPeriod('<MPD><Period id="p1" start="PT0S"></Period><Period start="PT9S" id="p2"/></MPD>'),
+    ).toBe('p2');
+    expect(lastPeriod('<MPD/>')).toBeUndefined();
   });
 });

@@ -1,18 +1,26 @@
 /** What the server says of a stream. */
 export type StreamPresence = 'live' | 'offline' | 'ended' | 'unreachable';
 
+/** What the server says of a stream, and which stretch of it is going on. */
+export interface StreamReport {
+  readonly presence: StreamPresence;
+  /** Id of the MPD's last Period: another one after an outage. */
+  readonly period: string | undefined;
+}
+
 const TIMEOUT_MS = 5000;
 
 /** Asks the server once. The MPD tells in one short text whether the stream is there, and whether it goes on. */
-export async function probeStream(streamUrl: URL): Promise<StreamPresence> {
+export async function probeStream(streamUrl: URL): Promise<StreamReport> {
   try {
     const answer = await fetch(new URL('index.mpd', streamUrl), {
       cache: 'no-store',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    return presenceOf(answer.status, await answer.text());
+    const mpd = await answer.text();
+    return { presence: presenceOf(answer.status, mpd), period: lastPeriod(mpd) };
   } catch {
-    return 'unreachable';
+    return { presence: 'unreachable', period: undefined };
   }
 }
 
@@ -25,4 +33,9 @@ export function presenceOf(status: number, mpd: string): StreamPresence {
   if (status !== 200) return 'unreachable';
   const [root = ''] = /<MPD\b[^>]*>/.exec(mpd) ?? [];
   return / type="dynamic"/.test(root) && !root.includes(' mediaPresentationDuration=') ? 'live' : 'ended';
+}
+
+/** The id of the last Period of an MPD. */
+export function lastPeriod(mpd: string): string | undefined {
+  return [...mpd.matchAll(/<Period\b[^>]*\sid="([^"]*)"/g)].at(-1)?.[1];
 }

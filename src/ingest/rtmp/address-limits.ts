@@ -2,20 +2,6 @@
 const MAX_ADDRESSES = 10_000;
 const MINUTE_MS = 60_000;
 
-/**
- * What counts as one peer: an IPv4 address (mapped ones too), or the /64 of an IPv6 address, which a single host can
- * fill at will.
- */
-export function addressGroup(address: string): string {
-  const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
-  if (!plain.includes(':')) return plain;
-  const [head = '', tail = ''] = plain.split('::');
-  const high = head === '' ? [] : head.split(':');
-  const low = tail === '' ? [] : tail.split(':');
-  const zeros = Array.from({ length: Math.max(0, 8 - high.length - low.length) }, () => '0');
-  return [...high, ...zeros, ...low].slice(0, 4).join(':');
-}
-
 /** Open connections by address group. */
 export class ConnectionCount {
   readonly #counts = new Map<string, number>();

@@ -1,20 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { AuthFailures, addressGroup, ConnectionCount } from './address-limits.ts';
+import { AuthFailures, ConnectionCount } from './address-limits.ts';
 import { ByteMeter } from './byte-meter.ts';
-
-describe('addressGroup', () => {
-  it.each([
-    ['203.0.113.7', '203.0.113.7'],
-    ['::ffff:203.0.113.7', '203.0.113.7'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-    ['2001:db8:1:2::6', '2001:db8:1:2'],
-    ['2001:db8::6', '2001:db8:0:0'],
-    ['::1', '0:0:0:0'],
-    ['fe80::1%eth0', 'fe80:0:0:0'],
-  ])('counts %s under %s', (address, group) => {
-    expect(addressGroup(address)).toBe(group);
-  });
-});
 
 it('ConnectionCount goes up and down by address', () => {
   const count = new ConnectionCount();

@@ -1,10 +1,11 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { addressGroup } from '../../base/address-group.ts';
 import type { Clock } from '../../base/clock.ts';
 import { AppError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import type { Authoriser } from '../authorise.ts';
-import { AuthFailures, addressGroup, ConnectionCount } from './address-limits.ts';
+import { AuthFailures, ConnectionCount } from './address-limits.ts';
 import { RtmpMetrics } from './rtmp-metrics.ts';
 import type { RtmpOptions } from './rtmp-options.ts';
 import { type PublishTarget, RtmpSession, type RtmpSessionDeps } from './rtmp-session.ts';

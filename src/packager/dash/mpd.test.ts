@@ -56,10 +56,23 @@ describe('the MPD, golden', () => {
 });
 
 describe('the MPD', () => {
-  it('lets a segment be asked for as soon as it has a chunk: offset is segment less chunk, on every template', () => {
+  it('lets a segment be asked for as soon as it has a chunk, which comes later for audio, on every template', () => {
     const root = mpd(broadcast().run(5000));
-    expect(values(root, 'SegmentTemplate', 'availabilityTimeOffset')).toEqual(['1.966', '1.966']);
+    // Video: one frame. Audio: two AAC frames, and up to one from the grid to where the segment begins.
+    expect(values(root, 'SegmentTemplate', 'availabilityTimeOffset')).toEqual(['1.966', '1.936']);
     expect(values(root, 'SegmentTemplate', 'availabilityTimeComplete')).toEqual(['false', 'false']);
+  });
+
+  it('counts the chunks of each period in its own frames', () => {
+    const window = broadcast({ video: { frameTicks: 1500, segmentFrames: 120, partFrames: 20 } }).run(5000);
+    expect(values(mpd(window), 'SegmentTemplate', 'availabilityTimeOffset')).toEqual(['1.983', '1.957']);
+    const alone = new WindowModel({ audio: DEFAULT_AUDIO }).run(5000);
+    expect(values(mpd(alone), 'SegmentTemplate', 'availabilityTimeOffset')).toEqual(['1.957']);
+  });
+
+  it('calls its reference time by the name that the prft boxes stand for: captured', () => {
+    const root = mpd(broadcast().run(5000));
+    expect(values(root, 'ProducerReferenceTime', 'type')).toEqual(['captured', 'captured']);
   });
 
   it('maps media time to wall-clock time in every period: start less offset is 1970', () => {

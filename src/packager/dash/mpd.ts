@@ -3,6 +3,7 @@ import type { AudioTrack, VideoTrack } from '../../stream/track.ts';
 import { declaredRate } from '../declared-rate.ts';
 import { frameRate, wholeRatio } from '../frame-rate.ts';
 import { isoTime } from '../iso-time.ts';
+import { firstChunkSeconds } from '../segment-plan.ts';
 import { rescaleTicks } from '../ticks.ts';
 import { type ListedPeriod, listedPeriods } from './mpd-periods.ts';
 import { element, writeDocument, type XmlElement } from './xml.ts';
@@ -176,7 +177,7 @@ function adaptationSet(
       continuity(period),
       producerReferenceTime(rendition, options),
       element('Role', { schemeIdUri: 'urn:mpeg:dash:role:2011', value: 'main' }),
-      segmentTemplate(plan, listed),
+      segmentTemplate(plan, listed, track),
       representation(rendition, track, state),
     ],
   );
@@ -206,7 +207,7 @@ function producerReferenceTime(rendition: Rendition, options: MpdOptions): XmlEl
     {
       id: REFERENCE_ID[rendition.kind],
       inband: true,
-      type: 'encoder',
+      type: 'captured',
       wallClockTime: '1970-01-01T00:00:00Z',
       presentationTime: 0,
     },
@@ -215,11 +216,15 @@ function producerReferenceTime(rendition: Rendition, options: MpdOptions): XmlEl
 }
 
 /**
- * All AdaptationSets of a period have the same template: the lead track's grid in its own timescale, in which the
- * segment duration is a whole number. presentationTimeOffset is the media time of Period@start for every track (not
+ * All AdaptationSets of a period have the same grid: the lead track's in its own timescale, in which the segment
+ * duration is a whole number. presentationTimeOffset is the media time of Period@start for every track (not
  * the first sample of each, which would pull audio and video apart by up to an audio frame).
  */
-function segmentTemplate(plan: SegmentPlan, { period, endNumber }: ListedPeriod): XmlElement {
+function segmentTemplate(
+  plan: SegmentPlan,
+  { period, endNumber }: ListedPeriod,
+  track: VideoTrack | AudioTrack,
+): XmlElement {
   const grid = wholeRatio(period.segmentTicks, period.segmentTimescale);
   return element('SegmentTemplate', {
     timescale: grid.denominator,
@@ -227,16 +232,17 @@ function segmentTemplate(plan: SegmentPlan, { period, endNumber }: ListedPeriod)
     startNumber: period.startNumber,
     endNumber,
     presentationTimeOffset: Math.round(rescaleTicks(period.startMs, 1000, grid.denominator)),
-    availabilityTimeOffset: availabilityTimeOffset(plan, period),
+    availabilityTimeOffset: availabilityTimeOffset(plan, period, track),
     availabilityTimeComplete: false,
     initialization: `$RepresentationID$/${period.id}/init.mp4`,
     media: `$RepresentationID$/${period.id}/$Number$.m4s`,
   });
 }
 
-/** All of the segment but one chunk, floored to a millisecond: a segment may be asked for once it has a chunk. */
-function availabilityTimeOffset(plan: SegmentPlan, period: Period): string {
-  const early = Math.max(0, segmentSeconds(period) - plan.chunkSeconds);
+/** All of the segment but its first chunk, floored to a millisecond: it may be asked for once it has that. */
+function availabilityTimeOffset(plan: SegmentPlan, period: Period, track: VideoTrack | AudioTrack): string {
+  const lead = period.video ?? track;
+  const early = Math.max(0, segmentSeconds(period) - firstChunkSeconds(plan, track, lead));
   return String(Math.floor(early * 1000 + 1e-6) / 1000);
 }
 

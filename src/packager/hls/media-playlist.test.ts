@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
+import { PackagerBench } from '../../../test/support/packager-bench.ts';
 import { type ParsedSegment, parsePlaylist } from '../../../test/support/playlist.ts';
+import {
+  audioSamples,
+  audioTrack,
+  EPOCH_MS,
+  interleave,
+  timeline,
+  videoSamples,
+  videoTrack,
+} from '../../../test/support/sample-source.ts';
 import {
   DEFAULT_AUDIO,
   DEFAULT_VIDEO,
@@ -85,6 +95,30 @@ describe('a media playlist', () => {
     const { open } = parsePlaylist(text(window, 'video'));
     expect(open).toMatchObject({ discontinuity: true, map: 'video/p2/init.mp4', mapStated: true });
     expect(open?.parts.length).toBe(2);
+  });
+
+  it('names only initialization segments that there are, also for gaps of a period without the track', () => {
+    const bench = new PackagerBench();
+    let fromMs = EPOCH_MS;
+    const during = (withAudio: boolean): void => {
+      const tracks = withAudio ? { video: videoTrack(), audio: audioTrack() } : { video: videoTrack() };
+      bench.packager.begin(timeline(tracks, { reason: fromMs === EPOCH_MS ? 'start' : 'tracks' }));
+      const video = videoSamples({ seconds: 4, startMs: fromMs });
+      bench.feed(withAudio ? interleave(video, audioSamples({ seconds: 4, startMs: fromMs })) : video);
+      fromMs += 4000;
+    };
+    const maps = (): string[] => {
+      const { segments } = parsePlaylist(renderMediaPlaylist(bench.window, bench.rendition('audio')));
+      return segments.map((segment) => `${segment.gap ? 'gap ' : ''}${segment.map}`);
+    };
+    for (const withAudio of [false, true, false]) during(withAudio);
+    const withTrack = `audio/${bench.window.periods[1]?.id}/init.mp4`;
+    const gap = `gap ${withTrack}`;
+    expect(maps()).toEqual([gap, gap, withTrack, withTrack, gap]);
+    const before = maps();
+    during(true);
+    expect(maps().slice(0, before.length)).toEqual(before);
+    expect(maps().at(-1)).toBe(`audio/${bench.window.periods.at(-1)?.id}/init.mp4`);
   });
 
   it('lists parts only of segments that began within three target durations of the edge', () => {

@@ -1,4 +1,4 @@
-import type { LiveWindow, Part, Rendition, Segment, SegmentPlan } from '../../stream/live-window.ts';
+import type { LiveWindow, Part, Period, Rendition, Segment, SegmentPlan } from '../../stream/live-window.ts';
 import { isoTime } from '../iso-time.ts';
 import { initPath, partPath, playlistName, segmentPath } from '../media-path.ts';
 import { floorMs, partSeconds, plannedSeconds, seconds } from './format.ts';
@@ -105,26 +105,26 @@ function pushSegments(
   const dateBiasMs = dateBias(window, rendition);
   // The MAP in force is stated before the first segment of the text, full or delta: players that keep old segments
   // across a delta do not all keep what they learned with them (5.3).
-  let period: string | undefined;
+  let map: string | undefined;
   for (let i = skipped; i < complete.length; i++) {
     const segment = complete[i];
     if (!segment) continue;
-    pushOpening(lines, rendition, segment, period, dateBiasMs);
+    map = pushOpening(lines, window, rendition, segment, map, dateBiasMs);
     if (segment.state === 'gap') lines.push('#EXT-X-GAP');
     else if (segment.startTicks >= partsFromTicks) pushParts(lines, window.plan, rendition, segment);
     lines.push(`#EXTINF:${seconds(segment.durationTicks, rendition.timescale)},`);
     lines.push(segmentPath(rendition.id, segment.period.id, segment.number));
-    period = segment.period.id;
   }
   // Nothing of the open segment is said before its first part can be fetched.
   if (open && open.parts.length > 0) {
-    pushOpening(lines, rendition, open, period, dateBiasMs);
+    pushOpening(lines, window, rendition, open, map, dateBiasMs);
     pushParts(lines, window.plan, rendition, open);
   }
 }
 
 /**
- * Tags that stand before a segment, and before its first part (4.4.4.9).
+ * Tags that stand before a segment, and before its first part (4.4.4.9). `map` is the MAP in force so far; returns
+ * the one in force from here on.
  *
  * Every period states its own MAP, also one that continues the last with the same tracks: the MAP of a segment must
  * not change when the period before it leaves the window, or a player that kept the old text would ask for an
@@ -132,17 +132,30 @@ function pushSegments(
  */
 function pushOpening(
   lines: string[],
+  window: LiveWindow,
   rendition: Rendition,
   segment: Segment,
-  previousPeriod: string | undefined,
+  map: string | undefined,
   dateBiasMs: number,
-): void {
+): string {
   if (segment.discontinuity) lines.push('#EXT-X-DISCONTINUITY');
-  if (segment.period.id !== previousPeriod) {
-    lines.push(`#EXT-X-MAP:URI="${initPath(rendition.id, segment.period.id)}"`);
-  }
+  const own = initPath(rendition.id, initPeriod(window, rendition, segment.period).id);
+  if (own !== map) lines.push(`#EXT-X-MAP:URI="${own}"`);
   const dateMs = floorMs(segment.startTicks, rendition.timescale) - dateBiasMs;
   lines.push(`#EXT-X-PROGRAM-DATE-TIME:${isoTime(dateMs)}`);
+  return own;
+}
+
+/**
+ * The period whose initialization segment stands for `period`: the period itself. One without the track has gaps
+ * only and no initialization segment of its own, but a MAP must be there and must not be a 404: the last one before
+ * it is named, or the first one after.
+ */
+function initPeriod({ periods }: LiveWindow, { id }: Rendition, period: Period): Period {
+  if (period.inits.has(id)) return period;
+  const before = periods.slice(0, Math.max(0, periods.indexOf(period)));
+  const hasTrack = ({ inits }: Period): boolean => inits.has(id);
+  return before.findLast(hasTrack) ?? periods.find(hasTrack) ?? period;
 }
 
 function dateBias(window: LiveWindow, rendition: Rendition): number {

@@ -2,6 +2,8 @@ import { MediaPlayer, type MediaPlayerClass, type MediaPlayerSettingClass } from
 import type { Player, PlayerOptions } from './player.ts';
 
 const DEFAULT_DELAY_MS = 300;
+/** DOWNLOAD_ERROR_ID_CONTENT_CODE. */
+const SEGMENT_MISSING = 27;
 
 /** Plays the stream's MPD with dash.js. */
 export class DashPlayer implements Player {
@@ -18,7 +20,9 @@ export class DashPlayer implements Player {
     const { mode, targetMs, onFatal } = this.#options;
     this.#video = video;
     this.#dash.updateSettings(settingsOf(mode === 'low', targetMs));
-    this.#dash.on('error', (event) => onFatal(`dash.js: ${describe(event.error)}`));
+    this.#dash.on('error', ({ error }) => {
+      if (!isSegmentMissing(error)) onFatal(`dash.js: ${describe(error)}`);
+    });
     this.#dash.initialize(video, new URL('index.mpd', streamUrl).href, true);
     return Promise.resolve();
   }
@@ -58,6 +62,11 @@ function settingsOf(low: boolean, targetMs: number | undefined): MediaPlayerSett
       buffer: { lowLatencyStallThreshold: 0.05 },
     },
   };
+}
+
+/** A segment that is not there ends nothing: dash.js asks for the next ones, and the MPD tells where media goes on. */
+function isSegmentMissing(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === SEGMENT_MISSING;
 }
 
 function describe(error: unknown): string {

@@ -4,6 +4,8 @@ import type { Player, PlayerOptions } from './player.ts';
 const DEFAULT_DELAY_MS = 200;
 /** Shaka grades its errors; only this grade ends the playback. */
 const CRITICAL = 2;
+/** BAD_HTTP_STATUS, HTTP_ERROR, TIMEOUT. */
+const RETRIED: ReadonlySet<number> = new Set([1001, 1002, 1003]);
 
 /** The little of Shaka that is used here: its types are a script's, and do not fit what a bundler makes of it. */
 interface ShakaLibrary {
@@ -40,7 +42,7 @@ export class ShakaPlayer implements Player {
   async load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
     const { mode, targetMs } = this.#options;
     this.#video = video;
-    this.#shaka.addEventListener('error', (event) => this.#onError(event.detail));
+    this.#shaka.addEventListener('error', (event) => this.#onStreamingError(event.detail));
     this.#shaka.configure(configOf(mode === 'low', targetMs));
     try {
       await this.#shaka.attach(video);
@@ -65,6 +67,12 @@ export class ShakaPlayer implements Player {
     this.#destroyed = true;
     await this.#shaka.destroy();
     if (this.#video) this.#video.playbackRate = 1;
+  }
+
+  /** Shaka tells of a failed request before it decides to try again, which it does for as long as a stream is live. */
+  #onStreamingError(error: unknown): void {
+    const { code } = (error ?? {}) as { readonly code?: number };
+    if (code === undefined || !RETRIED.has(code)) this.#onError(error);
   }
 
   #onError(error: unknown): void {
