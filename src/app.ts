@@ -118,7 +118,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       next: origin.handler,
     });
     const ports = {
-      http: await listen('media', { ...config.http }, origin.handler),
+      http: await listen('media', config.http, origin.handler),
       control: await listen('control', { ...config.control, driver: 'node' }, control),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
@@ -171,12 +171,19 @@ export function createApp(config: Config, deps: AppDeps): App {
   }
 
   async function listen(
-    listener: string,
+    listener: keyof typeof DESCRIPTOR_SHARES,
     options: { readonly host: string; readonly port: number; readonly driver: 'auto' | 'uws' | 'node' },
     handler: HttpHandler,
   ): Promise<number> {
     const server: HttpServer = await createHttpServer(
-      { host: options.host, port: options.port, driver: options.driver, limits: config.http, listener },
+      {
+        host: options.host,
+        port: options.port,
+        driver: options.driver,
+        limits: config.http,
+        listener,
+        descriptors: { reserved: config.rtmp.maxConnections, share: DESCRIPTOR_SHARES[listener] },
+      },
       { log: log.child({ area: 'http' }), metrics, clock },
       handler,
     );
@@ -203,6 +210,9 @@ export function createApp(config: Config, deps: AppDeps): App {
     close: stop,
   };
 }
+
+/** How the HTTP listeners share the file descriptors that ingest leaves, so that none can starve another. */
+const DESCRIPTOR_SHARES = { media: 0.65, control: 0.3, metrics: 0.05 } as const;
 
 /** How long after a change of the MPD a patch from the one before it is to be had. */
 const MPD_PATCH_TTL_SECONDS = 60;

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
-import { affordableConnections } from './descriptor-limit.ts';
+import { affordableConnections, type DescriptorBudget } from './descriptor-limit.ts';
 import { createHttpMetrics } from './http-metrics.ts';
 import { listenWithNode } from './node-driver.ts';
 import type { HttpHandler, HttpLimits, HttpListenOptions, HttpServer } from './types.ts';
@@ -19,6 +19,8 @@ export interface HttpServerOptions extends HttpListenOptions {
   readonly limits: HttpLimits;
   /** Value of the metrics' `listener` label, from a closed set. */
   readonly listener?: string;
+  /** What it may take of the process's file descriptors; all that are free unless it is said. */
+  readonly descriptors?: DescriptorBudget;
 }
 
 /** What a listener needs of the process. */
@@ -44,7 +46,8 @@ export async function createHttpServer(
     clock: deps.clock,
     metrics: createHttpMetrics(deps.metrics, listener, driver),
   });
-  const affordable = await affordableConnections(options.limits.maxConnections);
+  const budget = options.descriptors ?? { reserved: 0, share: 1 };
+  const affordable = await affordableConnections(options.limits.maxConnections, budget);
   if (affordable < options.limits.maxConnections) {
     log.warn({ maxConnections: affordable }, 'the limit of open files lowers the limit of HTTP connections');
   }

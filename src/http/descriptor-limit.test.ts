@@ -13,6 +13,18 @@ it.each([
 });
 
 it('never affords more than was asked for', async () => {
-  expect(await affordableConnections(10)).toBe(10);
-  expect(await affordableConnections(Number.MAX_SAFE_INTEGER)).toBeGreaterThan(0);
+  const all = { reserved: 0, share: 1 };
+  expect(await affordableConnections(10, all)).toBe(10);
+  expect(await affordableConnections(Number.MAX_SAFE_INTEGER, all)).toBeGreaterThan(0);
+});
+
+it('leaves other parts what is theirs, so that all listeners together stay below the limit', async () => {
+  const many = Number.MAX_SAFE_INTEGER;
+  const [all, third, twoThirds] = await Promise.all([
+    affordableConnections(many, { reserved: 100, share: 1 }),
+    affordableConnections(many, { reserved: 100, share: 1 / 3 }),
+    affordableConnections(many, { reserved: 100, share: 2 / 3 }),
+  ]);
+  expect(third + twoThirds).toBeLessThanOrEqual(all);
+  expect(third).toBeLessThan(twoThirds);
 });
