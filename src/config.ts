@@ -137,6 +137,21 @@ export const CONFIG_SCHEMA = {
       { min: 1, max: 10_000 },
       'Wrong publish keys taken from one address within a minute; after that it is refused unheard.',
     ),
+    maxAmfDepth: integer(
+      16,
+      { min: 2, max: 64 },
+      'Objects inside each other in one command (more ends the connection) or metadata message (more is ignored).',
+    ),
+    maxAmfProperties: integer(
+      128,
+      { min: 16, max: 10_000 },
+      'Properties of one command (more ends the connection) or metadata message (more is ignored).',
+    ),
+    maxAmfStringBytes: integer(
+      4 * KIB,
+      { min: 256, max: 64 * KIB },
+      'Longest string in one command (a longer one ends the connection) or metadata message (it is ignored).',
+    ),
   },
   ingest: {
     auth: choice(
@@ -215,6 +230,11 @@ export const CONFIG_SCHEMA = {
       8_912_896,
       { min: 16_384, max: 67_108_864 },
       'Largest picture, width times height; a publisher above it is disconnected.',
+    ),
+    maxFrameRate: integer(
+      61,
+      { min: 1, max: 1000 },
+      'Highest frame rate; a stream above it is refused once its rate is known.',
     ),
     maxGopMs: integer(
       10_000,

@@ -48,6 +48,10 @@ export const ERRORS = {
   STREAM_LIMIT: { status: 503, meaning: 'The server already carries as many publishers as it may.' },
   STREAM_KICKED: { status: 409, meaning: 'The publisher was disconnected by an operator.' },
   STREAM_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
+  STREAM_FRAME_RATE_TOO_HIGH: {
+    status: 422,
+    meaning: 'The video has more frames a second than a stream may have.',
+  },
   STREAM_VIDEO_TOO_LARGE: { status: 422, meaning: 'The picture has more pixels than a stream may have.' },
   STREAM_NO_SEQUENCE_HEADER: {
     status: 422,

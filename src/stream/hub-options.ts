@@ -10,6 +10,8 @@ export interface HubOptions {
   readonly maxPublishers: number;
   /** A larger picture closes its publisher with STREAM_VIDEO_TOO_LARGE. */
   readonly maxVideoPixels: number;
+  /** A publisher with more frames a second is closed with STREAM_FRAME_RATE_TOO_HIGH when the warm-up has counted them. */
+  readonly maxFrameRate: number;
   /** A longer GOP is warned about and counted; a publisher without any key frame for twice this long is closed. */
   readonly maxGopMs: number;
   /** Bounds of what a stream keeps for those who join: whole GOPs within all three. */
@@ -24,6 +26,7 @@ export const DEFAULT_HUB_OPTIONS: HubOptions = {
   segmentMs: 2000,
   maxPublishers: 50,
   maxVideoPixels: 4096 * 2176,
+  maxFrameRate: 61,
   maxGopMs: 10_000,
   gopCacheMs: 10_000,
   gopCacheFrames: 600,

@@ -862,6 +862,17 @@ describe('media that cannot be used', () => {
     expect(hub.streams()).toEqual([]);
   });
 
+  test.each([
+    [60, []],
+    [120, ['STREAM_FRAME_RATE_TOO_HIGH']],
+  ] as const)('video of %d frames a second is closed with %j once they were counted', (fps, codes) => {
+    const { publish, closedWith } = setUp();
+    const { source } = publish({ fps, gopFrames: fps * 2 });
+    source.configure();
+    source.run(5000);
+    expect(closedWith).toEqual(codes);
+  });
+
   test('video without any key frame is not held, leaves audio playing, and is closed after 20 s', () => {
     const { publish, sink, closedWith, hub } = setUp();
     const { source } = publish({ frameBytes: 100_000 });

@@ -8,7 +8,7 @@ import type { PublisherInfo } from './publisher.ts';
 import { PublisherSession, type SessionHost } from './publisher-session.ts';
 import { StreamCounters, type StreamMetrics } from './stream-metrics.ts';
 import type { StreamSink, Timeline, TrackKind, VideoTrack } from './track.ts';
-import { type SourceSample, WarmUp } from './warm-up.ts';
+import { type SourceSample, WarmUp, type WarmUpResult } from './warm-up.ts';
 
 /**
  * `offline`: never live yet. `warming`: a publisher is there, its media is not on the timeline yet. `live`. `away`: the
@@ -240,6 +240,13 @@ export class LiveStream implements SessionHost {
     if (!warmUp.done) return;
     this.#counters.dropped('video', 'before_key', warmUp.droppedBeforeKey);
     this.#counters.resynced('video', 'warm_up', warmUp.restarts);
+    const result = warmUp.result();
+    const fps = framesPerSecond(result.frames);
+    if (fps > this.#options.maxFrameRate) {
+      this.#log.warn({ session: session.info.session, fps: Math.round(fps) }, 'frame rate too high');
+      session.closeFor('STREAM_FRAME_RATE_TOO_HIGH');
+      return;
+    }
     const reason = this.#begun ? 'resume' : 'start';
     this.#cancelGrace();
     if (!this.#begun) this.#fanOut.setFirst(this.#deps.createSink(this.name));
@@ -252,7 +259,7 @@ export class LiveStream implements SessionHost {
         metrics: this.#deps.metrics,
         log: this.#log.child({ session: session.info.session }),
       },
-      { reason, warmUp: warmUp.result(), end: this.#end, previousVideo: this.#lastVideo },
+      { reason, warmUp: result, end: this.#end, previousVideo: this.#lastVideo },
     );
     this.#state = { kind: 'live', session, run };
     this.#afterWrite(run, sample.arrivalMs);
@@ -315,4 +322,12 @@ function trackSnapshots(timeline: Timeline, session: PublisherSession | undefine
     });
   }
   return tracks;
+}
+
+/** Mean rate of frames by their decode times; 0 when there are too few to tell. */
+function framesPerSecond(frames: WarmUpResult['frames']): number {
+  const [first] = frames;
+  const last = frames.at(-1);
+  const spanMs = first && last ? last.dtsMs - first.dtsMs : 0;
+  return spanMs > 0 ? ((frames.length - 1) * 1000) / spanMs : 0;
 }

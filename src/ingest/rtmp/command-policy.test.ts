@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Amf0Value, amf0Object, writeAmf0 } from '../../media/amf0.ts';
+import { AMF0_LIMITS, type Amf0Value, amf0Object, writeAmf0 } from '../../media/amf0.ts';
 import { parseCommand } from './command.ts';
 import { type CommandPhase, decideCommand } from './command-policy.ts';
 import { MESSAGE } from './protocol.ts';
@@ -73,9 +73,15 @@ describe('decideCommand', () => {
 
 describe('parseCommand', () => {
   const values = ['play', 4, null, 'name'];
-  function command(type: number, payload: Buffer) {
-    return parseCommand({ type, streamId: 0, timestamp: 0, payload });
+  function command(type: number, payload: Buffer, limits = AMF0_LIMITS) {
+    return parseCommand({ type, streamId: 0, timestamp: 0, payload }, limits);
   }
+
+  it('keeps to the limits it is given', () => {
+    const payload = Buffer.from(writeAmf0(['play', 4, null, 'n'.repeat(300)]));
+    expect(command(MESSAGE.command, payload)).toBeDefined();
+    expect(command(MESSAGE.command, payload, { ...AMF0_LIMITS, maxStringBytes: 299 })).toBeUndefined();
+  });
 
   it('reads AMF0 commands, and those wrapped in an AMF3 message', () => {
     const expected = { name: 'play', transactionId: 4, args: [null, 'name'] };

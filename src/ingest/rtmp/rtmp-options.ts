@@ -31,6 +31,12 @@ export interface RtmpOptions {
   readonly maxBitrateBps: number;
   /** Refused publish attempts of one address; more in the same minute are refused without asking the authoriser. */
   readonly maxAuthFailuresPerMinute: number;
+  /** Objects and arrays inside each other in one command or metadata message. */
+  readonly maxAmfDepth: number;
+  /** Properties and array elements of one such message. */
+  readonly maxAmfProperties: number;
+  /** UTF-8 bytes of one string or property name in it. */
+  readonly maxAmfStringBytes: number;
 }
 
 export const RTMP_DEFAULTS: RtmpOptions = {
@@ -50,4 +56,7 @@ export const RTMP_DEFAULTS: RtmpOptions = {
   maxSendQueueBytes: 256 * 1024,
   maxBitrateBps: 20_000_000,
   maxAuthFailuresPerMinute: 10,
+  maxAmfDepth: 16,
+  maxAmfProperties: 128,
+  maxAmfStringBytes: 4096,
 };

@@ -4,6 +4,7 @@ import { ERRORS, type ErrorCode, errorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Publisher, PublisherInfo } from '../../stream/publisher.ts';
 import type { Authoriser, PublishDecision, PublishRequest } from '../authorise.ts';
+import { AMF0_LIMITS, type Amf0Limits } from '../../media/amf0.ts';
 import type { AuthFailures } from './address-limits.ts';
 import { splitAggregate } from './aggregate.ts';
 import { ByteMeter } from './byte-meter.ts';
@@ -113,6 +114,7 @@ export class RtmpSession {
   readonly #log: Logger;
   readonly #reader: ChunkReader;
   readonly #meter: ByteMeter;
+  readonly #amfLimits: Amf0Limits;
   #state: State;
   #timer: Timer | undefined;
   #outChunkBytes = DEFAULT_CHUNK_BYTES;
@@ -131,6 +133,12 @@ export class RtmpSession {
       maxChunkStreams: options.maxChunkStreams,
     });
     this.#meter = new ByteMeter(options.maxBitrateBps);
+    this.#amfLimits = {
+      ...AMF0_LIMITS,
+      maxDepth: options.maxAmfDepth,
+      maxProperties: options.maxAmfProperties,
+      maxStringBytes: options.maxAmfStringBytes,
+    };
     this.#state = { kind: 'handshake', handshake: new Handshake(deps.randomBytes) };
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
     this.#attach();
@@ -292,7 +300,7 @@ export class RtmpSession {
   }
 
   #onMetadata(state: Publishing, message: RtmpMessage): void {
-    const parsed = parseData(message);
+    const parsed = parseData(message, this.#amfLimits);
     if (parsed.ok) feedData(state.publisher, parsed.values);
     // Long metadata (key frame indexes of files) is lawful and of no use to us.
     else if (parsed.fault === 'limit') this.#deps.metrics.ignored('metadata_limit');
@@ -335,7 +343,7 @@ export class RtmpSession {
   }
 
   #onCommand(state: Commanding, message: RtmpMessage): void {
-    const command = parseCommand(message);
+    const command = parseCommand(message, this.#amfLimits);
     if (command === undefined) {
       this.#finish('amf_invalid');
       return;
