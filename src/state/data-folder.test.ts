@@ -36,13 +36,13 @@ describe('openDataFolder', () => {
   });
 
   // Where root may not make a folder either.
-  it.each(['/sys/kernel/headwater', '/sys/kernel/headwater/data'])(
+  it.each(['/proc/headwater', '/proc/headwater/data'])(
     'says so in words where nobody may write: %s',
     async (folder) => {
       await expect(openDataFolder(folder)).rejects.toMatchObject({
         code: 'STATE_FOLDER_UNUSABLE',
         message: expect.stringMatching(
-          /^cannot use the data folder \/sys\/kernel\/headwater\S*: [a-z -]+$/,
+          /^cannot use the data folder \/proc\/headwater\S*: [a-z -]+$/,
         ) as string,
       });
     },
