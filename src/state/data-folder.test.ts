@@ -36,13 +36,13 @@ describe('openDataFolder', () => {
   });
 
   // Where root may not make a folder either.
-  it.each(['/proc/headwater', '/proc/headwater/data'])(
-    'says so in words where nobody may write: %s',
+  it.each(['/dev/null/headwater', '/dev/null/headwater/data'])(
+    'says so in words where no folder can be: %s',
     async (folder) => {
       await expect(openDataFolder(folder)).rejects.toMatchObject({
         code: 'STATE_FOLDER_UNUSABLE',
         message: expect.stringMatching(
-          /^cannot use the data folder \/proc\/headwater\S*: [a-z -]+$/,
+          /^cannot use the data folder \/dev\/null\/headwater\S*: [a-z -]+$/,
         ) as string,
       });
     },
