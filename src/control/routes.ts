@@ -1,4 +1,5 @@
 import { AppError } from '../base/errors.ts';
+import { isStreamName } from '../stream/stream-name.ts';
 import { renderStream, type KeyRotator, type StreamDirectory, type StreamStatus } from './stream-status.ts';
 
 /** What the control API's calls work on. */
@@ -28,8 +29,6 @@ export interface ControlRoute {
   readonly responses: Readonly<Record<number, { readonly description: string; readonly schema?: string }>>;
   call(services: ControlServices, id: string): CallResult | Promise<CallResult>;
 }
-
-const STREAM_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
 export const CONTROL_ROUTES: readonly ControlRoute[] = [
   {
@@ -137,5 +136,5 @@ function kickIfPublishing(streams: StreamDirectory, id: string): void {
 }
 
 function requireName(id: string): void {
-  if (!STREAM_NAME.test(id)) throw new AppError('STREAM_NAME_INVALID');
+  if (!isStreamName(id)) throw new AppError('STREAM_NAME_INVALID');
 }

@@ -98,7 +98,7 @@ export interface SegmentPlan {
   readonly targetDurationSeconds: number;
   /** Frames of video (or audio, when there is no video) in one chunk. */
   readonly chunkFrames: number;
-  /** Nominal duration of one chunk, seconds: what availabilityTimeOffset leaves. */
+  /** Nominal duration of one chunk of the first timeline, seconds; later periods may differ. */
   readonly chunkSeconds: number;
   readonly partHoldBackSeconds: number;
   readonly canSkipUntilSeconds: number;

@@ -69,11 +69,8 @@ describe('a viewer', () => {
           return listed.gaps > 0 ? listed : undefined;
         }, 'a gap in the playlist');
         expect(gap.ended).toBe(false);
+        await until(async () => (await readPage(page)).state !== 'playing', 'the picture to stand still');
         start();
-        await until(
-          async () => (await readPage(page)).state !== 'playing',
-          'the picture to stand still',
-        ).catch(() => {});
         await resetPage(page);
         const back = await until(
           async () => {

@@ -235,7 +235,8 @@ export class PlaybackSession {
   }
 
   #onPause(): void {
-    if (this.#deps.video.ended || this.#state === 'connecting') return;
+    // While it stands still a player pauses of its own accord, at the end of what there is: that is not the viewer.
+    if (this.#deps.video.ended || isStanding(this.#state)) return;
     this.stalls.end(performance.now());
     this.#become('paused');
   }
