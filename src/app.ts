@@ -66,17 +66,20 @@ export function createApp(config: Config, deps: AppDeps): App {
   const dataDir = resolve(config.dataDir);
   const publishKeys = new PublishKeys(dataDir, { randomBytes, clock });
   const journal = new LateJournal();
-  const directory = new PackagerDirectory(config.live, {
-    clock,
-    log: log.child({ area: 'packager' }),
-    metrics: new PackagerMetrics(metrics),
-    journal,
-  });
+  const directory = new PackagerDirectory(
+    { ...config.live, ladder: false },
+    {
+      clock,
+      log: log.child({ area: 'packager' }),
+      metrics: new PackagerMetrics(metrics),
+      journal,
+    },
+  );
   const hub = new StreamHub(config.live, {
     clock,
     log: log.child({ area: 'stream' }),
     metrics,
-    createSink: (stream) => directory.createSink(stream),
+    createSink: (stream) => directory.createSink(stream).source,
   });
   const rtmp = new RtmpServer(config.rtmp, {
     hub,

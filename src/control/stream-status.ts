@@ -1,4 +1,4 @@
-import type { LiveState, LiveWindow, Rendition } from '../stream/live-window.ts';
+import type { LiveState, LiveWindow, Period, Rendition } from '../stream/live-window.ts';
 import type { Track } from '../stream/track.ts';
 
 /** One stream as the control API needs it from the rest of the server. */
@@ -53,10 +53,15 @@ export function renderStream(status: StreamStatus): object {
           sinceMs: publisher.sinceMs,
         }
       : null,
-    tracks: [period?.video, period?.audio].flatMap((track) => (track ? [renderTrack(track)] : [])),
+    tracks: sourceTracks(period).map(renderTrack),
     renditions: (window?.renditions ?? []).map(renderRendition),
     urls: { page: `/live/${id}/`, hls: `/live/${id}/index.m3u8`, dash: `/live/${id}/index.mpd` },
   };
+}
+
+/** What the publisher sends now; encoded rungs are renditions only. */
+function sourceTracks(period: Period | undefined): Track[] {
+  return ['video', 'audio'].map((id) => period?.tracks.get(id)).filter((track) => track !== undefined);
 }
 
 function renderTrack(track: Track): object {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { FakeResponse } from '../../test/support/fake-exchange.ts';
+import { audioTrack } from '../../test/support/sample-source.ts';
 import type { Chunk, Segment, SegmentState } from '../stream/live-window.ts';
 import { flushIntervalMs } from './flush-policy.ts';
 import { RELEASE_BATCH, Releaser } from './releaser.ts';
@@ -24,9 +25,8 @@ class GrowingSegment implements Segment {
     segmentTicks: 1,
     segmentTimescale: 1,
     continues: undefined,
-    video: undefined,
-    audio: undefined,
-    startTicks: new Map(),
+    lead: audioTrack(),
+    tracks: new Map(),
     inits: new Map(),
   };
 

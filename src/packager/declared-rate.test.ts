@@ -7,7 +7,7 @@ function model(bitsPerSecond: number): WindowModel {
 }
 
 function rate(window: WindowModel, id: 'video' | 'audio'): { peakBps: number; averageBps: number } {
-  const track = window.period[id];
+  const track = window.period.tracks.get(id);
   if (!track) throw new Error('no track');
   return declaredRate(window.rendition(id), track);
 }

@@ -2,6 +2,7 @@ import { type Clock, type Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { WindowDirectory } from '../stream/directory.ts';
 import type { StreamJournal } from '../stream/journal.ts';
+import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import type { StreamSink } from '../stream/track.ts';
 import type { PackagerMetrics } from './packager-metrics.ts';
@@ -34,13 +35,16 @@ export class PackagerDirectory implements WindowDirectory {
     this.#deps = deps;
   }
 
-  /** A sink for a stream's samples. It takes the place of the stream's former one, whose window is gone. */
-  createSink(stream: string): StreamSink {
+  /**
+   * Where a stream's samples go, and its rungs when {@link PackagerOptions.ladder} is set. It takes the place of the
+   * stream's former one, whose window is gone.
+   */
+  createSink(stream: string): { readonly source: StreamSink; readonly rungs: LadderSink } {
     this.#remove(stream);
     const packager = new StreamPackager(stream, this.#options, this.#deps);
     const entry: Entry = { packager, expiry: undefined };
     this.#entries.set(stream, entry);
-    return {
+    const source: StreamSink = {
       begin: (timeline) => packager.begin(timeline),
       sample: (sample) => packager.sample(sample),
       away: () => packager.away(),
@@ -50,6 +54,7 @@ export class PackagerDirectory implements WindowDirectory {
         entry.expiry = this.#deps.clock.after(keptMs, () => this.#remove(stream));
       },
     };
+    return { source, rungs: packager.rungs };
   }
 
   window(stream: string): LiveWindow | undefined {

@@ -3,11 +3,23 @@ import type { Metrics } from '../base/metrics.ts';
 /** Seconds between the end of a part in media time and its publication: encode, network and packaging together. */
 const LATE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5];
 
-/** Why a sample was thrown away instead of packaged. */
-export type DropReason = 'before_period' | 'no_track' | 'held_too_long' | 'too_large';
+/** What a rendition is made from: a track of the source, or an encoder's output. */
+export type RenditionOrigin = 'video' | 'audio' | 'rung';
+
+/**
+ * Why a sample was thrown away instead of packaged. Of rungs: `repeated` was given before, `awaits_boundary` cannot
+ * be decoded where it stands.
+ */
+export type DropReason =
+  | 'before_period'
+  | 'no_track'
+  | 'held_too_long'
+  | 'too_large'
+  | 'repeated'
+  | 'awaits_boundary';
 
 /** Why a period began. */
-export type PeriodReason = 'start' | 'resume' | 'jump' | 'tracks' | 'grid' | 'hole' | 'size';
+export type PeriodReason = 'start' | 'resume' | 'jump' | 'tracks' | 'grid' | 'hole' | 'size' | 'ladder';
 
 /** The packager's metrics, made once for the process and shared by the packagers of all streams. */
 export class PackagerMetrics {

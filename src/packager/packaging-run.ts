@@ -1,11 +1,12 @@
-import type { Sample, TrackKind } from '../stream/track.ts';
+import type { Sample, Track } from '../stream/track.ts';
 import { gapDurations } from './gap-slots.ts';
+import type { Ladder } from './ladder.ts';
 import type { DropReason, PackagerMetrics, PeriodReason } from './packager-metrics.ts';
 import type { Programme } from './period-factory.ts';
 import type { RenditionPackager } from './rendition-packager.ts';
 import { SegmentGrid } from './segment-grid.ts';
 import { type LeadView, SlotFollower } from './slot-follower.ts';
-import type { Instant, SlotLedger } from './slot-ledger.ts';
+import type { FollowerOf, Instant, SlotLedger } from './slot-ledger.ts';
 import { rescaleTicks } from './ticks.ts';
 
 /** Past this much of other media beyond a due boundary, a lead that has fallen silent is cut without it. */
@@ -18,6 +19,7 @@ export interface RunOptions {
   readonly programme: Programme;
   /** The lead's first sample; it is still to be given to {@link PackagingRun.start}. */
   readonly first: Sample;
+  readonly ladder: Ladder;
   readonly maxSegmentBytes: number;
   /** The run before, when its followers run on through the change. */
   readonly continuing: PackagingRun | undefined;
@@ -33,13 +35,16 @@ export interface RunStart {
 }
 
 /**
- * Packages one programme: the lead's frames decide, by the segment grid, where slots are cut; the other track
- * follows. One run lasts from a timeline's first lead frame to the next timeline, or until the publisher is gone.
+ * Packages one programme: the lead's frames decide, by the segment grid, where slots are cut; the other track and the
+ * ladder's rungs follow. One run lasts from a timeline's first lead frame to the next timeline, or until the publisher is gone.
  */
 export class PackagingRun {
   readonly programme: Programme;
-  readonly #followers = new Map<TrackKind, SlotFollower>();
+  /** The source's other track. */
+  readonly #followers = new Map<string, SlotFollower>();
+  readonly #followerOf: FollowerOf;
   readonly #lead: RenditionPackager;
+  readonly #ladder: Ladder;
   readonly #ledger: SlotLedger;
   readonly #metrics: PackagerMetrics;
   readonly #maxSegmentBytes: number;
@@ -48,8 +53,10 @@ export class PackagingRun {
   #position: number;
 
   constructor(options: RunOptions, ledger: SlotLedger, metrics: PackagerMetrics) {
-    const { programme, first, continuing } = options;
+    const { programme, first, continuing, ladder } = options;
     this.programme = programme;
+    this.#ladder = ladder;
+    this.#followerOf = (id) => this.#followers.get(id) ?? ladder.follower(id);
     this.#ledger = ledger;
     this.#metrics = metrics;
     this.#maxSegmentBytes = options.maxSegmentBytes;
@@ -62,13 +69,18 @@ export class PackagingRun {
     this.#position = first.dts;
   }
 
-  /** Renditions that follow the lead. */
-  get followerIds(): readonly TrackKind[] {
+  /** Renditions of the source that follow the lead. */
+  get followerIds(): readonly string[] {
     return [...this.#followers.keys()];
   }
 
+  /** Where the lead's open segment will end, ticks of the lead, when regular key frames foretell it. */
+  get predictedEnd(): number | undefined {
+    return this.#grid.predictedEnd;
+  }
+
   /** The follower of rendition `id`; a run that continues this one takes it over. */
-  followerOf(id: TrackKind): SlotFollower | undefined {
+  followerOf(id: string): SlotFollower | undefined {
     return this.#followers.get(id);
   }
 
@@ -100,7 +112,7 @@ export class PackagingRun {
   finish(): void {
     const { timescale } = this.programme.lead;
     const ticks = this.#lead.isEmpty ? this.#grid.boundary : this.#lead.endTicks;
-    this.#ledger.finish({ ticks, timescale }, this.#followers);
+    this.#ledger.finish({ ticks, timescale }, this.#followerOf);
   }
 
   #drop(reason: DropReason): void {
@@ -113,6 +125,7 @@ export class PackagingRun {
     const last = this.#cutLead(sample);
     this.#writeLead(sample, last);
     this.#drainFollowers();
+    this.#ladder.leadMoved(this.#position, this.programme.lead.timescale);
   }
 
   #writeLead(sample: Sample, last: boolean): void {
@@ -136,6 +149,8 @@ export class PackagingRun {
       this.#resumeAfterHole(sample, Math.max(decision.endTicks, this.#lead.lastDts));
     } else if (decision.reanchored) {
       this.#beginNextPeriod(sample, slot.period.id, tooLarge ? 'size' : 'grid');
+    } else if (decision.independent && this.#ladder.changeDue(slot.period)) {
+      this.#beginNextPeriod(sample, slot.period.id, 'ladder');
     } else {
       this.#enterNextSlot(sample.dts);
     }
@@ -163,9 +178,11 @@ export class PackagingRun {
 
   #beginPeriod(sample: Sample, start: RunStart): void {
     const { number, discontinuity, continues, reason } = start;
-    const period = this.#ledger.beginPeriod(this.programme, { ticks: sample.dts, number, continues }, reason);
+    const { members } = this.#ladder;
+    const at = { ticks: sample.dts, number, continues };
+    const period = this.#ledger.beginPeriod(this.programme, members, at, reason);
     const slot = { number, period, start: this.#instant(sample.dts), discontinuity };
-    this.#ledger.enter(slot, this.programme, this.#followers);
+    this.#ledger.enter(slot, this.programme, this.#followerOf);
   }
 
   #enterNextSlot(startTicks: number): void {
@@ -177,7 +194,7 @@ export class PackagingRun {
       start: this.#instant(startTicks),
       discontinuity: false,
     };
-    this.#ledger.enter(next, this.programme, this.#followers);
+    this.#ledger.enter(next, this.programme, this.#followerOf);
   }
 
   #instant(ticks: number): Instant {
@@ -188,11 +205,15 @@ export class PackagingRun {
 
   /** Other media that came before the lead's first frame: what starts before the period is of no use. */
   #takeEarly(sample: Sample, first: Sample): void {
-    const track = this.programme.tracks.get(sample.kind);
+    const track = this.#track(sample.kind);
     const { timescale } = this.programme.lead;
     const start = track ? rescaleTicks(first.dts, timescale, track.timescale) : Infinity;
     if (sample.dts < start) this.#drop('before_period');
     else this.#addToFollower(sample);
+  }
+
+  #track(id: string): Track | undefined {
+    return this.programme.tracks.get(id)?.track;
   }
 
   #addToFollower(sample: Sample): SlotFollower | undefined {

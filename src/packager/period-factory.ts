@@ -1,19 +1,29 @@
 import { writeInitSegment } from '../media/isobmff/init-segment.ts';
 import type { Period, SegmentPlan } from '../stream/live-window.ts';
-import type { Timeline, Track, TrackKind } from '../stream/track.ts';
+import type { Timeline, Track } from '../stream/track.ts';
 import { leadTrack, maxSegmentTicks, type PartRule, partRule, planSegmentTicks } from './segment-plan.ts';
-import { rescaleTicks, ticksToMs } from './ticks.ts';
+import { ticksToMs } from './ticks.ts';
 
-/** A timeline made ready for packaging: everything that stays the same over its periods. */
+/** A track with its initialization segment. */
+export interface PreparedTrack<T extends Track = Track> {
+  readonly track: T;
+  readonly init: Uint8Array;
+}
+
+/** A timeline made ready for packaging: everything of the source that stays the same over its periods. */
 export interface Programme {
   readonly lead: Track;
-  /** The tracks by rendition id, video first. */
-  readonly tracks: ReadonlyMap<TrackKind, Track>;
-  readonly inits: ReadonlyMap<TrackKind, Uint8Array>;
-  readonly rules: ReadonlyMap<TrackKind, PartRule>;
+  /** The source's tracks by rendition id, the lead's first. */
+  readonly tracks: ReadonlyMap<string, PreparedTrack>;
+  /** By kind: the rule of `video` is also that of the encoded rungs, so that their parts are the source's. */
+  readonly rules: ReadonlyMap<string, PartRule>;
   /** Nominal segment duration and the longest allowed, ticks of the lead. */
   readonly segmentTicks: number;
   readonly maxSegmentTicks: number;
+}
+
+export function prepareTrack<T extends Track>(track: T): PreparedTrack<T> {
+  return { track, init: writeInitSegment(track) };
 }
 
 /** Prepares a timeline under the plan; undefined when it has no track. */
@@ -24,14 +34,12 @@ export function prepareProgramme(
 ): Programme | undefined {
   const lead = leadTrack(timeline);
   if (!lead) return undefined;
-  const tracks = new Map<TrackKind, Track>();
-  for (const track of [timeline.video, timeline.audio]) if (track) tracks.set(track.kind, track);
+  const own = [timeline.video, timeline.audio].filter((track) => track !== undefined);
   const segmentTicks = planSegmentTicks(segmentMs, lead, plan);
   return {
     lead,
-    tracks,
-    inits: new Map([...tracks].map(([id, track]) => [id, writeInitSegment(track)])),
-    rules: new Map([...tracks].map(([id, track]) => [id, partRule(plan, track, lead, segmentTicks)])),
+    tracks: new Map(own.map((track) => [track.kind, prepareTrack(track)])),
+    rules: new Map(own.map((track) => [track.kind, partRule(plan, track, lead, segmentTicks)])),
     segmentTicks,
     maxSegmentTicks: maxSegmentTicks(plan, segmentTicks, lead),
   };
@@ -45,28 +53,35 @@ export interface PeriodStart {
   readonly continues: string | undefined;
 }
 
-/** The {@link Period} that begins at a lead frame. Other tracks start at the same instant, not at their first frame. */
-export function createPeriod(programme: Programme, start: PeriodStart): Period {
-  const { lead, tracks } = programme;
-  const video = tracks.get('video');
-  const audio = tracks.get('audio');
-  return {
-    id: start.id,
-    startMs: ticksToMs(start.startTicks, lead.timescale),
-    startNumber: start.startNumber,
-    segmentTicks: programme.segmentTicks,
-    segmentTimescale: lead.timescale,
-    continues: start.continues,
-    video: video?.kind === 'video' ? video : undefined,
-    audio: audio?.kind === 'audio' ? audio : undefined,
-    startTicks: new Map(
-      [...tracks].map(([id, track]) => [
-        id,
-        Math.round(rescaleTicks(start.startTicks, lead.timescale, track.timescale)),
-      ]),
-    ),
-    inits: programme.inits,
-  };
+/** A {@link Period} as its packager holds it: rungs may still be let in until it is first shown. */
+export class LivePeriod implements Period {
+  readonly id: string;
+  readonly startMs: number;
+  readonly startNumber: number;
+  readonly segmentTicks: number;
+  readonly segmentTimescale: number;
+  readonly continues: string | undefined;
+  readonly lead: Track;
+  readonly tracks = new Map<string, Track>();
+  readonly inits = new Map<string, Uint8Array>();
+
+  /** The period that begins at a lead frame. Other tracks start at the same instant, not at their first frame. */
+  constructor({ lead, tracks, segmentTicks }: Programme, start: PeriodStart) {
+    this.id = start.id;
+    this.startMs = ticksToMs(start.startTicks, lead.timescale);
+    this.startNumber = start.startNumber;
+    this.segmentTicks = segmentTicks;
+    this.segmentTimescale = lead.timescale;
+    this.continues = start.continues;
+    this.lead = lead;
+    for (const [id, prepared] of tracks) this.admit(id, prepared);
+  }
+
+  /** Gives rendition `id` its track. */
+  admit(id: string, { track, init }: PreparedTrack): void {
+    this.tracks.set(id, track);
+    this.inits.set(id, init);
+  }
 }
 
 /** A period id: `p` and seconds since 1970 in base 36, always greater than the one before. */
@@ -78,10 +93,7 @@ export function nextPeriodId(startMs: number, lastId: string | undefined): strin
 
 /** What a change of tracks means to players: whether a rendition that stays got another initialization segment. */
 export function initsDiffer(before: Programme, after: Programme): boolean {
-  return [...before.inits].some(([id, init]) => {
-    const other = after.inits.get(id);
-    return other !== undefined && !sameBytes(init, other);
-  });
+  return [...before.tracks.keys()].some((id) => after.tracks.has(id) && !sameInit(before, after, id));
 }
 
 /** True when both have the same renditions. */
@@ -92,12 +104,12 @@ export function sameRenditions(before: Programme, after: Programme): boolean {
 }
 
 /** True when the rendition is in both with the same initialization segment. */
-export function sameInit(before: Programme, after: Programme, id: TrackKind): boolean {
-  const first = before.inits.get(id);
-  const second = after.inits.get(id);
-  return first !== undefined && second !== undefined && sameBytes(first, second);
+export function sameInit(before: Programme, after: Programme, id: string): boolean {
+  const first = before.tracks.get(id);
+  const second = after.tracks.get(id);
+  return first !== undefined && second !== undefined && sameBytes(first.init, second.init);
 }
 
-function sameBytes(first: Uint8Array, second: Uint8Array): boolean {
+export function sameBytes(first: Uint8Array, second: Uint8Array): boolean {
   return first.length === second.length && first.every((byte, index) => byte === second[index]);
 }

@@ -115,7 +115,7 @@ export class RenditionPackager {
     const firstChunk = segment.parts.at(-1)?.endChunk ?? 0;
     const chunks = segment.chunks.slice(firstChunk);
     const ticks = this.#endTicks - this.#partStart;
-    if (ticks > this.#rule.maxTicks) this.#metrics.clippedParts.inc({ rendition: this.rendition.kind });
+    if (ticks > this.#rule.maxTicks) this.#metrics.clippedParts.inc({ rendition: this.rendition.origin });
     this.#store.addPart(this.rendition, segment, {
       index: segment.parts.length,
       firstChunk,
@@ -127,7 +127,7 @@ export class RenditionPackager {
       independent: chunks[0]?.independent ?? false,
     });
     const lateMs = this.#clock.wallMs() - ticksToMs(this.#endTicks, this.rendition.timescale);
-    this.#metrics.partLateSeconds.observe({ rendition: this.rendition.kind }, lateMs / 1000);
+    this.#metrics.partLateSeconds.observe({ rendition: this.rendition.origin }, lateMs / 1000);
     this.#partStart = this.#endTicks;
     this.#partFrames = 0;
   }

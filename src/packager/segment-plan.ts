@@ -185,7 +185,7 @@ export function firstChunkSeconds(plan: SegmentPlan, track: Track, lead: Track):
 }
 
 function chunkFramesOf(plan: SegmentPlan, track: Track, lead: Track): number {
-  return track === lead ? plan.chunkFrames : followerChunkFrames(track, lead);
+  return track.kind === lead.kind ? plan.chunkFrames : followerChunkFrames(track, lead);
 }
 
 function partFramesWithin(

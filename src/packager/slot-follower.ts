@@ -72,7 +72,7 @@ export class SlotFollower {
   }
 
   /** Writes all that waits, cuts where it is still due, and closes; the lead ended at `endTicks`. */
-  finish(endTicks: number): void {
+  end(endTicks: number): void {
     this.drain({ earliestEnd: Infinity, predictedEnd: undefined, position: 0 });
     for (let next = this.#upcoming[0]; next; next = this.#upcoming[0]) this.#advance(next, undefined);
     this.packager.close(this.packager.isEmpty ? endTicks : this.packager.endTicks);

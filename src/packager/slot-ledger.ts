@@ -1,15 +1,18 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { StreamJournal, StreamRecord } from '../stream/journal.ts';
+import { gapDurations } from './gap-slots.ts';
 import type { Period } from '../stream/live-window.ts';
 import type { TrackKind } from '../stream/track.ts';
-import { gapDurations } from './gap-slots.ts';
-import type { PackagerMetrics, PeriodReason } from './packager-metrics.ts';
-import { createPeriod, nextPeriodId, type Programme } from './period-factory.ts';
+import type { PackagerMetrics, PeriodReason, RenditionOrigin } from './packager-metrics.ts';
+import { LivePeriod, nextPeriodId, type PreparedTrack, type Programme } from './period-factory.ts';
 import { type PlannedSegment, RenditionPackager } from './rendition-packager.ts';
-import type { SlotFollower } from './slot-follower.ts';
+import type { PartRule } from './segment-plan.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
 import { LiveRendition, LiveSegment, type WindowStore } from './window-store.ts';
+
+/** Ticks a second of every video track (see {@link VideoTrack.timescale}). */
+const VIDEO_TIMESCALE = 90_000;
 
 export interface PackagerDeps {
   readonly clock: Clock;
@@ -32,6 +35,17 @@ export interface Slot {
   readonly discontinuity: boolean;
 }
 
+/** What keeps a rendition's segments in step with the lead's. */
+export interface Follower {
+  /** The lead has been cut: `planned` follows the segments planned so far. */
+  plan(planned: PlannedSegment): void;
+  /** The lead's media ends at `endTicks` of the rendition: close there. */
+  end(endTicks: number): void;
+}
+
+/** Finds the follower of a rendition; undefined for the lead and for what has no media now. */
+export type FollowerOf = (id: string) => Follower | undefined;
+
 /** Where a programme is to begin. */
 export interface ProgrammeStart {
   readonly number: number;
@@ -49,7 +63,7 @@ export class SlotLedger {
   readonly #segmentMs: number;
   readonly #deps: PackagerDeps;
   readonly #record: StreamRecord | undefined;
-  readonly #packagers = new Map<TrackKind, RenditionPackager>();
+  readonly #packagers = new Map<string, RenditionPackager>();
   #slot: Slot | undefined;
   #lastPeriodId: string | undefined;
   /** Where the media of the closed slots ends, ms since the epoch; meaningful while no slot is open. */
@@ -69,7 +83,7 @@ export class SlotLedger {
     return this.#slot;
   }
 
-  packager(id: TrackKind): RenditionPackager {
+  packager(id: string): RenditionPackager {
     const packager = this.#packagers.get(id);
     if (!packager) throw new Error(`no rendition ${id}`);
     return packager;
@@ -78,6 +92,12 @@ export class SlotLedger {
   /** The number after the open slot. */
   get nextNumber(): number {
     return (this.#slot?.number ?? 0) + 1;
+  }
+
+  /** How many gaps would stand before a segment that starts at `start` when no slot is open. */
+  gapsBefore(start: Instant): number {
+    const startMs = ticksToMs(start.ticks, start.timescale);
+    return this.#slot ? gapDurations(startMs - this.#endMs, this.gapMs).length : 0;
   }
 
   /**
@@ -102,33 +122,57 @@ export class SlotLedger {
 
   /** Adds the renditions of `programme` that the window lacks, with gaps for the slots they missed. */
   addRenditions(programme: Programme): void {
-    for (const [id, track] of programme.tracks) {
-      const rule = programme.rules.get(id);
+    for (const [id, { track }] of programme.tracks) {
+      const rule = programme.rules.get(track.kind);
       if (this.#packagers.has(id) || !rule) continue;
       const [model] = this.#store.renditions;
-      // A list that follows one of an earlier process lies behind a discontinuity that is not in it.
-      const sequence =
-        model?.discontinuitySequence ?? (this.#record ? this.#record.discontinuitySequence + 1 : 0);
-      const rendition = new LiveRendition(id, id, track.timescale, model?.firstListed ?? 0, sequence);
-      if (model) fillWithGaps(rendition, model);
-      this.#store.addRendition(rendition);
-      this.#packagers.set(id, new RenditionPackager(rendition, rule, this.#store, this.#deps));
+      const { rendition } = this.#add(id, track.kind, track.kind, track.timescale, rule);
+      if (model) appendGaps(rendition, model, model.segments);
+    }
+  }
+
+  /** Adds the rendition of an encoded rung, whose parts are the source's. Without segments. */
+  addRung(id: string, timescale: number): RenditionPackager {
+    return this.#add(id, 'video', 'rung', timescale, this.packager('video').rule);
+  }
+
+  /** Takes a rendition away that nobody has seen. */
+  removeRung(id: string): void {
+    this.#packagers.delete(id);
+    this.#store.removeRendition(id);
+  }
+
+  /** Gives a new rung gaps for every complete segment of the lead; returns those that it did not miss. */
+  fillWithGaps(rung: LiveRendition): readonly LiveSegment[] {
+    const model = this.packager('video').rendition;
+    const missed = model.segments.filter(({ state }) => state !== 'open');
+    appendGaps(rung, model, missed);
+    return model.segments.slice(missed.length);
+  }
+
+  /** Plans segments of the lead for a rung that comes after they were begun. */
+  planFrom(segments: readonly LiveSegment[], rung: Follower): void {
+    const { rule } = this.packager('video');
+    for (const { number, period, startTicks, discontinuity } of segments) {
+      rung.plan({ number, period, startTicks, discontinuity, timescale: VIDEO_TIMESCALE, rule });
     }
   }
 
   beginPeriod(
     programme: Programme,
+    rungs: ReadonlyMap<string, PreparedTrack>,
     start: { readonly ticks: number; readonly number: number; readonly continues: string | undefined },
     reason: PeriodReason,
-  ): Period {
+  ): LivePeriod {
     const id = nextPeriodId(ticksToMs(start.ticks, programme.lead.timescale), this.#lastPeriodId);
     this.#lastPeriodId = id;
-    const period = createPeriod(programme, {
+    const period = new LivePeriod(programme, {
       id,
       startTicks: start.ticks,
       startNumber: start.number,
       continues: start.continues,
     });
+    if (programme.lead.kind === 'video') for (const [rung, prepared] of rungs) period.admit(rung, prepared);
     this.#store.addPeriod(period);
     this.#deps.metrics.periods.inc({ reason });
     this.#deps.log.info({ stream: this.#stream, period: id, number: start.number, reason }, 'period begun');
@@ -136,11 +180,11 @@ export class SlotLedger {
   }
 
   /** Moves the lead into `slot`, lets the followers know, and gives renditions without a track a gap. */
-  enter(slot: Slot, programme: Programme, followers: ReadonlyMap<TrackKind, SlotFollower>): void {
+  enter(slot: Slot, programme: Programme, followerOf: FollowerOf): void {
     this.#slot = slot;
     for (const [id, packager] of this.#packagers) {
       const planned = planSegment(slot, programme, id, packager);
-      const follower = followers.get(id);
+      const follower = followerOf(id);
       if (follower) {
         follower.plan(planned);
       } else {
@@ -154,11 +198,11 @@ export class SlotLedger {
   }
 
   /** Closes every rendition; the lead's media ends at `end`. */
-  finish(end: Instant, followers: ReadonlyMap<TrackKind, SlotFollower>): void {
+  finish(end: Instant, followerOf: FollowerOf): void {
     for (const [id, packager] of this.#packagers) {
       const endTicks = Math.round(rescaleTicks(end.ticks, end.timescale, packager.rendition.timescale));
-      const follower = followers.get(id);
-      if (follower) follower.finish(endTicks);
+      const follower = followerOf(id);
+      if (follower) follower.end(endTicks);
       else packager.close(endTicks);
     }
     this.#endMs = ticksToMs(end.ticks, end.timescale);
@@ -175,7 +219,7 @@ export class SlotLedger {
     return this.#endMs + this.gapMs;
   }
 
-  /** One GAP segment in every rendition, from where media ended. Only between programmes. */
+  /** One GAP segment in every rendition, from where media ended. Only while every rendition is closed. */
   appendGap(durationMs: number): void {
     const slot = this.#slot;
     if (!slot) return;
@@ -190,6 +234,25 @@ export class SlotLedger {
     this.#slot = { ...slot, number, start: { ticks: this.#endMs, timescale: 1000 }, discontinuity: false };
     this.#endMs = endMs;
     this.#saveJournal(number);
+  }
+
+  #add(
+    id: string,
+    kind: TrackKind,
+    origin: RenditionOrigin,
+    timescale: number,
+    rule: PartRule,
+  ): RenditionPackager {
+    const [model] = this.#store.renditions;
+    // A list that follows one of an earlier process lies behind a discontinuity that is not in it.
+    const discontinuitySequence =
+      model?.discontinuitySequence ?? (this.#record ? this.#record.discontinuitySequence + 1 : 0);
+    const firstListed = model?.firstListed ?? 0;
+    const rendition = new LiveRendition({ id, kind, origin, timescale, firstListed, discontinuitySequence });
+    this.#store.addRendition(rendition);
+    const packager = new RenditionPackager(rendition, rule, this.#store, this.#deps);
+    this.#packagers.set(id, packager);
+    return packager;
   }
 
   #saveJournal(lastNumber: number): void {
@@ -208,12 +271,12 @@ export class SlotLedger {
 function planSegment(
   slot: Slot,
   programme: Programme,
-  id: TrackKind,
+  id: string,
   packager: RenditionPackager,
 ): PlannedSegment {
-  const track = programme.tracks.get(id);
-  const rule = programme.rules.get(id) ?? packager.rule;
-  const timescale = track?.timescale ?? packager.rendition.timescale;
+  const { rendition } = packager;
+  const rule = programme.rules.get(rendition.kind) ?? packager.rule;
+  const timescale = programme.tracks.get(id)?.track.timescale ?? rendition.timescale;
   return {
     number: slot.number,
     period: slot.period,
@@ -225,8 +288,8 @@ function planSegment(
 }
 
 /** A rendition that came late has gaps where the others have media, so that the same numbers mean the same time. */
-function fillWithGaps(rendition: LiveRendition, model: LiveRendition): void {
-  for (const segment of model.segments) {
+function appendGaps(rendition: LiveRendition, model: LiveRendition, missed: readonly LiveSegment[]): void {
+  for (const segment of missed) {
     const gap = new LiveSegment({
       number: segment.number,
       period: segment.period,

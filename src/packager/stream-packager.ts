@@ -1,11 +1,13 @@
 import type { Timer } from '../base/clock.ts';
+import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import type { Sample, StreamSink, Timeline } from '../stream/track.ts';
+import { Ladder } from './ladder.ts';
 import type { DropReason } from './packager-metrics.ts';
 import { PackagingRun } from './packaging-run.ts';
 import { initsDiffer, type Programme, prepareProgramme, sameInit, sameRenditions } from './period-factory.ts';
 import { leadTrack, type PlanOptions, planStream } from './segment-plan.ts';
-import { type PackagerDeps, type ProgrammeStart, SlotLedger } from './slot-ledger.ts';
+import { type Instant, type PackagerDeps, type ProgrammeStart, SlotLedger } from './slot-ledger.ts';
 import { WindowStore } from './window-store.ts';
 
 /** How a stream is packaged. */
@@ -14,6 +16,8 @@ export interface PackagerOptions extends PlanOptions {
   readonly maxWindowBytes: number;
   /** A segment is cut, with or without a key frame, before it grows past this. */
   readonly maxSegmentBytes: number;
+  /** An encoder will say which rungs there are to be (see {@link LadderSink}); until then nothing is shown. */
+  readonly ladder: boolean;
 }
 
 export const DEFAULT_PACKAGER_OPTIONS: PackagerOptions = {
@@ -23,6 +27,7 @@ export const DEFAULT_PACKAGER_OPTIONS: PackagerOptions = {
   windowSeconds: 60,
   maxWindowBytes: 256 * 1024 * 1024,
   maxSegmentBytes: 32 * 1024 * 1024,
+  ladder: false,
 };
 
 /** Samples of other tracks kept until the lead's first frame says where the period starts. */
@@ -35,13 +40,14 @@ interface OpenWindow {
 }
 
 /**
- * Packages one stream: eats its samples and writes its {@link LiveWindow}. The video track (or the audio track,
- * when it is alone) leads; see {@link PackagingRun}.
+ * Packages one stream: eats its samples, and those of its encoded rungs, and writes its {@link LiveWindow}. The
+ * source's video track (or its audio track, when it is alone) leads; see {@link PackagingRun}.
  */
 export class StreamPackager implements StreamSink {
   readonly #stream: string;
   readonly #options: PackagerOptions;
   readonly #deps: PackagerDeps;
+  readonly #ladder: Ladder;
   #open: OpenWindow | undefined;
   /** A timeline whose first lead frame has not come yet, and what came before it. */
   #timeline: Timeline | undefined;
@@ -56,7 +62,16 @@ export class StreamPackager implements StreamSink {
     this.#stream = stream;
     this.#options = options;
     this.#deps = deps;
+    this.#ladder = new Ladder(() => this.#open, deps.metrics);
   }
+
+  /** Where the encoder of this stream puts its rungs. */
+  readonly rungs: LadderSink = {
+    expect: (rungs) => this.#withLadder((ladder) => ladder.expect(rungs)),
+    track: (rung, track) => this.#withLadder((ladder) => ladder.track(rung, track)),
+    sample: (rung, sample) => this.#withLadder((ladder) => this.#sampleOfRung(ladder, rung, sample)),
+    flushed: (rung) => this.#withLadder((ladder) => ladder.flushed(rung)),
+  };
 
   /** What readers see; undefined until the first sample of the stream has fixed the plan. */
   get window(): LiveWindow | undefined {
@@ -91,6 +106,7 @@ export class StreamPackager implements StreamSink {
   end(): void {
     if (this.#closed) return;
     this.#stop();
+    this.#ladder.settle();
     this.#gapTimer?.cancel();
     this.#open?.store.setState('ended');
     this.#open?.store.commit();
@@ -102,6 +118,17 @@ export class StreamPackager implements StreamSink {
     this.#closed = true;
     this.#gapTimer?.cancel();
     this.#open?.store.close();
+  }
+
+  #withLadder(act: (ladder: Ladder) => void): void {
+    if (this.#closed || this.#open?.store.state === 'ended') return;
+    act(this.#ladder);
+    this.#open?.store.commit();
+  }
+
+  #sampleOfRung(ladder: Ladder, rung: string, sample: Sample): void {
+    if (sample.data.length > this.#options.maxSegmentBytes) this.#drop('too_large');
+    else ladder.sample(rung, sample, this.#run?.predictedEnd);
   }
 
   #stop(): void {
@@ -154,12 +181,14 @@ export class StreamPackager implements StreamSink {
     const continuing = this.#run;
     const before = this.#programme;
     const periodBefore = ledger.slot?.period.id;
-    const { number, restarted }: ProgrammeStart = continuing
+    const { number, restarted } = continuing
       ? { number: ledger.nextNumber, restarted: false }
-      : ledger.startAt({ ticks: first.dts, timescale: programme.lead.timescale });
+      : this.#place(ledger, { ticks: first.dts, timescale: programme.lead.timescale });
     const changed = before !== undefined && initsDiffer(before, programme);
+    if (before && !sameInit(before, programme, 'video')) this.#ladder.sourceChanged();
     ledger.addRenditions(programme);
-    const options = { programme, first, continuing, maxSegmentBytes: this.#options.maxSegmentBytes };
+    const ladder = this.#ladder;
+    const options = { programme, first, continuing, ladder, maxSegmentBytes: this.#options.maxSegmentBytes };
     const run = new PackagingRun(options, ledger, this.#deps.metrics);
     const early = this.#early;
     this.#timeline = undefined;
@@ -174,12 +203,20 @@ export class StreamPackager implements StreamSink {
       reason: timeline.reason,
     };
     run.start(first, start, early);
+    if (before === undefined) this.#ladder.opened();
+  }
+
+  /** Where a programme that continues nothing begins; whatever stands before it is closed then. */
+  #place(ledger: SlotLedger, start: Instant): ProgrammeStart {
+    if (ledger.gapsBefore(start) > 0) this.#ladder.settle();
+    return ledger.startAt(start);
   }
 
   #openWindow(timeline: Timeline): OpenWindow {
     const plan = planStream(this.#options, timeline);
     const store = new WindowStore(this.#stream, plan, this.#options.maxWindowBytes, this.#deps);
     this.#deps.log.info({ stream: this.#stream, ...plan }, 'segment plan fixed');
+    if (this.#options.ladder && !this.#ladder.announced) store.hold();
     return { store, ledger: new SlotLedger(this.#stream, store, this.#options.segmentMs, this.#deps) };
   }
 
@@ -191,6 +228,7 @@ export class StreamPackager implements StreamSink {
     const { store, ledger } = open;
     const delayMs = Math.max(0, ledger.nextGapEndMs - this.#deps.clock.wallMs());
     this.#gapTimer = this.#deps.clock.after(delayMs, () => {
+      this.#ladder.settle();
       ledger.appendGap(ledger.gapMs);
       store.commit();
       this.#armGapTimer();

@@ -14,7 +14,8 @@ import type {
   WindowChange,
 } from '../stream/live-window.ts';
 import type { TrackKind } from '../stream/track.ts';
-import type { PackagerMetrics } from './packager-metrics.ts';
+import type { PackagerMetrics, RenditionOrigin } from './packager-metrics.ts';
+import type { LivePeriod } from './period-factory.ts';
 
 /** Where a segment begins and what it belongs to. */
 export interface SegmentStart {
@@ -47,10 +48,22 @@ export class LiveSegment implements Segment {
   }
 }
 
+/** What a rendition is and where its list begins. */
+interface RenditionStart {
+  readonly id: string;
+  readonly kind: TrackKind;
+  readonly origin: RenditionOrigin;
+  readonly timescale: number;
+  readonly firstListed: number;
+  readonly discontinuitySequence: number;
+}
+
 /** A rendition as its window stores it. */
 export class LiveRendition implements Rendition {
   readonly id: string;
   readonly kind: TrackKind;
+  /** Its label in metrics. */
+  readonly origin: RenditionOrigin;
   timescale: number;
   readonly segments: LiveSegment[] = [];
   firstListed: number;
@@ -58,18 +71,13 @@ export class LiveRendition implements Rendition {
   peakBps = 0;
   averageBps = 0;
 
-  constructor(
-    id: string,
-    kind: TrackKind,
-    timescale: number,
-    firstListed: number,
-    discontinuitySequence: number,
-  ) {
-    this.id = id;
-    this.kind = kind;
-    this.timescale = timescale;
-    this.firstListed = firstListed;
-    this.discontinuitySequence = discontinuitySequence;
+  constructor(start: RenditionStart) {
+    this.id = start.id;
+    this.kind = start.kind;
+    this.origin = start.origin;
+    this.timescale = start.timescale;
+    this.firstListed = start.firstListed;
+    this.discontinuitySequence = start.discontinuitySequence;
   }
 
   /** The segment at the live edge, if it is still growing. */
@@ -98,7 +106,7 @@ const KEPT_TARGETS = 4;
 export class WindowStore implements LiveWindow {
   readonly stream: string;
   readonly plan: SegmentPlan;
-  readonly periods: Period[] = [];
+  readonly periods: LivePeriod[] = [];
   readonly renditions: LiveRendition[] = [];
   state: LiveState = 'live';
   version = 0;
@@ -106,6 +114,7 @@ export class WindowStore implements LiveWindow {
   published = false;
   #changes: WindowChange[] = [];
   #slideDue = false;
+  #held = false;
   #totalBytes = 0;
   readonly #maxBytes: number;
   readonly #deps: WindowDeps;
@@ -133,23 +142,47 @@ export class WindowStore implements LiveWindow {
     return this.renditions.find((rendition) => rendition.id === id);
   }
 
-  /** Adds a rendition; video stands first. */
-  addRendition(rendition: LiveRendition): void {
-    if (rendition.kind === 'video') this.renditions.unshift(rendition);
-    else this.renditions.push(rendition);
-    this.#touchMpd();
+  /** True while the window is not shown, complete or not, because an encoder may still name rungs. */
+  get held(): boolean {
+    return this.#held && !this.published;
   }
 
-  addPeriod(period: Period): void {
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#slideDue = true;
+  }
+
+  /** Adds a rendition; video stands before audio, in the order in which it was added. */
+  addRendition(rendition: LiveRendition): void {
+    const audio = this.renditions.findIndex(({ kind }) => kind === 'audio');
+    if (rendition.kind === 'video' && audio >= 0) this.renditions.splice(audio, 0, rendition);
+    else this.renditions.push(rendition);
+    this.touchMpd();
+  }
+
+  /** Takes away a rendition that nobody has seen. */
+  removeRendition(id: string): void {
+    const index = this.renditions.findIndex((rendition) => rendition.id === id);
+    const [removed] = index < 0 ? [] : this.renditions.splice(index, 1);
+    for (const segment of removed?.segments ?? []) this.#addBytes(-segment.sizeBytes);
+    this.#slideDue = true;
+    this.touchMpd();
+  }
+
+  addPeriod(period: LivePeriod): void {
     this.periods.push(period);
-    this.#touchMpd();
+    this.touchMpd();
     this.#note({ kind: 'period', period });
   }
 
   setState(state: LiveState): void {
     if (state === this.state) return;
     // Of a stream that is away the MPD says where its period ended.
-    this.#touchMpd();
+    this.touchMpd();
     this.state = state;
     this.#note({ kind: 'state', state });
   }
@@ -168,13 +201,13 @@ export class WindowStore implements LiveWindow {
     segment.chunks.push(chunk);
     segment.sizeBytes += chunk.bytes.length;
     this.#addBytes(chunk.bytes.length);
-    this.#deps.metrics.chunks.inc({ rendition: rendition.kind });
+    this.#deps.metrics.chunks.inc({ rendition: rendition.origin });
     this.#changes.push({ kind: 'chunk', rendition: rendition.id, segment });
   }
 
   addPart(rendition: LiveRendition, segment: LiveSegment, part: Part): void {
     segment.parts.push(part);
-    this.#deps.metrics.parts.inc({ rendition: rendition.kind });
+    this.#deps.metrics.parts.inc({ rendition: rendition.origin });
     this.#note({ kind: 'part', rendition: rendition.id, segment, part });
   }
 
@@ -184,11 +217,11 @@ export class WindowStore implements LiveWindow {
     const { metrics } = this.#deps;
     if (segment.chunks.length === 0) {
       segment.state = 'gap';
-      metrics.gapSegments.inc({ rendition: rendition.kind });
+      metrics.gapSegments.inc({ rendition: rendition.origin });
     } else {
       segment.state = 'closed';
-      metrics.segments.inc({ rendition: rendition.kind });
-      if (!segment.independent) metrics.nonIndependentSegments.inc({ rendition: rendition.kind });
+      metrics.segments.inc({ rendition: rendition.origin });
+      if (!segment.independent) metrics.nonIndependentSegments.inc({ rendition: rendition.origin });
     }
     this.#slideDue = true;
     this.#note({ kind: 'segment', rendition: rendition.id, segment });
@@ -208,7 +241,7 @@ export class WindowStore implements LiveWindow {
     }
     this.periods.length = 0;
     this.published = false;
-    this.#touchMpd();
+    this.touchMpd();
   }
 
   /** Makes everything since the last commit known. */
@@ -233,7 +266,8 @@ export class WindowStore implements LiveWindow {
     this.#changes.push(change);
   }
 
-  #touchMpd(): void {
+  /** What the MPD says has changed. */
+  touchMpd(): void {
     this.version += 1;
     this.mpdChangedMs = this.#deps.clock.wallMs();
   }
@@ -262,9 +296,8 @@ export class WindowStore implements LiveWindow {
   #slide(): void {
     this.#slideDue = false;
     const { plan } = this;
-    this.published ||= this.renditions.every((rendition) =>
-      rendition.segments.some((s) => s.state !== 'open'),
-    );
+    this.published ||=
+      !this.#held && this.renditions.every((rendition) => rendition.segments.some((s) => s.state !== 'open'));
     const listSeconds = Math.max(plan.windowSeconds, MIN_LIST_TARGETS * plan.targetDurationSeconds);
     // A segment that left the list is downloadable for its own duration and that of the longest list it was in
     // (RFC 8216bis 6.2.2): the segment itself and the parts of the open one stood in that list, too.
@@ -327,7 +360,7 @@ export class WindowStore implements LiveWindow {
       const [oldest] = this.periods;
       if (!oldest || used.has(oldest)) return;
       this.periods.shift();
-      this.#touchMpd();
+      this.touchMpd();
     }
   }
 }

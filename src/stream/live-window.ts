@@ -1,4 +1,4 @@
-import type { AudioTrack, VideoTrack } from './track.ts';
+import type { Track } from './track.ts';
 
 /**
  * The live window: what the packager writes and the origin and the renderers read. It holds each CMAF chunk once;
@@ -65,17 +65,17 @@ export interface Period {
   readonly segmentTimescale: number;
   /** The period before, when media runs on from it without a gap and with the same tracks. */
   readonly continues: string | undefined;
-  readonly video: VideoTrack | undefined;
-  readonly audio: AudioTrack | undefined;
-  /** tfdt at which this period starts, by rendition id: the presentationTimeOffset of its AdaptationSet. */
-  readonly startTicks: ReadonlyMap<string, number>;
-  /** Initialization segment of each rendition (ftyp + moov). */
+  /** The lead track: its frames decide where segments are cut. The source's video, or its audio when alone. */
+  readonly lead: Track;
+  /** What each rendition that has media here carries, by rendition id. Of one that is not in it there are only gaps. */
+  readonly tracks: ReadonlyMap<string, Track>;
+  /** Initialization segment of each of them (ftyp + moov). */
   readonly inits: ReadonlyMap<string, Uint8Array>;
 }
 
 /** A list of segments with the same track: HLS rendition = DASH Representation. */
 export interface Rendition {
-  /** URL-safe: `video` or `audio` for the source rung. */
+  /** URL-safe: `video` or `audio` of the source; of an encoded rung its name, e.g. `480p`. */
   readonly id: string;
   readonly kind: 'video' | 'audio';
   readonly timescale: number;
@@ -124,7 +124,7 @@ export interface LiveWindow {
   readonly state: LiveState;
   /** Oldest first; at least one. The last is the current one. */
   readonly periods: readonly Period[];
-  /** Video first. */
+  /** Video first, the source's before the encoded rungs. */
   readonly renditions: readonly Rendition[];
   /** Grows with every change of what playlists or the MPD say. */
   readonly version: number;

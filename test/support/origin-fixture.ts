@@ -3,11 +3,13 @@ import { ORIGIN_DEFAULTS, type OriginOptions } from '../../src/origin/origin-opt
 import { Origin } from '../../src/origin/origin.ts';
 import type { PageFiles } from '../../src/origin/page-files.ts';
 import { PackagerMetrics } from '../../src/packager/packager-metrics.ts';
+import { LivePeriod, type Programme } from '../../src/packager/period-factory.ts';
 import { LiveRendition, type LiveSegment, WindowStore } from '../../src/packager/window-store.ts';
 import type { LiveWindow, Period, SegmentPlan } from '../../src/stream/live-window.ts';
 import { FakeClock } from './fake-clock.ts';
 import { exchange, type FakeRequestInit, type FakeResponse } from './fake-exchange.ts';
 import { createMemoryLog } from './memory-log.ts';
+import { audioTrack, videoTrack } from './sample-source.ts';
 
 /** Segments of 2 s in ten parts of 0.2 s, one chunk a part unless told otherwise. */
 export const PLAN: SegmentPlan = {
@@ -21,6 +23,7 @@ export const PLAN: SegmentPlan = {
 };
 export const PARTS_PER_SEGMENT = 10;
 const TIMESCALE = { video: 90_000, audio: 48_000 } as const;
+const TRACKS = { video: videoTrack({ fps: 25, gopFrames: 50 }), audio: audioTrack() } as const;
 type RenditionId = keyof typeof TIMESCALE;
 
 /** A live window, made by hand step by step, with an origin in front of it and every turn under control. */
@@ -63,45 +66,28 @@ export class OriginFixture {
   beginPeriod(continues?: string): Period {
     this.#periods += 1;
     const number = this.#nextNumber('video');
-    const period: Period = {
-      id: `p${this.#periods}`,
-      startMs: number * 2000,
-      startNumber: number,
+    const id = `p${this.#periods}`;
+    const programme: Programme = {
+      lead: TRACKS.video,
+      tracks: new Map(
+        (['video', 'audio'] as const).map((kind) => [
+          kind,
+          { track: TRACKS[kind], init: Buffer.from(`init ${kind} ${id}`) },
+        ]),
+      ),
+      rules: new Map(),
       segmentTicks: 2 * TIMESCALE.video,
-      segmentTimescale: TIMESCALE.video,
-      continues,
-      video: {
-        kind: 'video',
-        codec: 'avc1',
-        codecString: 'avc1.64001f',
-        timescale: TIMESCALE.video,
-        config: new Uint8Array(8),
-        width: 640,
-        height: 360,
-        cadence: { frameTicks: 3600, gopTicks: 2 * TIMESCALE.video },
-      },
-      audio: {
-        kind: 'audio',
-        codec: 'mp4a',
-        codecString: 'mp4a.40.2',
-        timescale: TIMESCALE.audio,
-        config: new Uint8Array(2),
-        channels: 2,
-        frameTicks: 1024,
-      },
-      startTicks: new Map([
-        ['video', number * 2 * TIMESCALE.video],
-        ['audio', number * 2 * TIMESCALE.audio],
-      ]),
-      inits: new Map([
-        ['video', Buffer.from(`init video p${this.#periods}`)],
-        ['audio', Buffer.from(`init audio p${this.#periods}`)],
-      ]),
+      maxSegmentTicks: 3 * TIMESCALE.video,
     };
+    const startTicks = number * 2 * TIMESCALE.video;
+    const period = new LivePeriod(programme, { id, startTicks, startNumber: number, continues });
     this.window.addPeriod(period);
-    for (const id of ['audio', 'video'] as const) {
-      if (this.window.rendition(id)) continue;
-      this.window.addRendition(new LiveRendition(id, id, TIMESCALE[id], this.#firstNumber, 0));
+    for (const kind of ['audio', 'video'] as const) {
+      if (this.window.rendition(kind)) continue;
+      const list = { firstListed: this.#firstNumber, discontinuitySequence: 0 };
+      this.window.addRendition(
+        new LiveRendition({ id: kind, kind, origin: kind, timescale: TIMESCALE[kind], ...list }),
+      );
     }
     return period;
   }

@@ -10,6 +10,7 @@ export function windowFaults(
   const { continuousParts = true } = options;
   return [
     ...alignmentFaults(window),
+    ...rungFaults(window, continuousParts),
     ...window.renditions.flatMap((rendition) => renditionFaults(window, rendition, continuousParts)),
   ];
 }
@@ -40,6 +41,26 @@ function alignmentFaults(window: LiveWindow): string[] {
     }
   }
   return faults;
+}
+
+/** Encoded rungs have the very cuts of the source: segments, and every part of a complete one, unless it was cut off. */
+function rungFaults(window: LiveWindow, continuousParts: boolean): string[] {
+  const [source, ...others] = window.renditions.filter(({ kind }) => kind === 'video');
+  return others.flatMap(({ id, segments }) =>
+    segments.flatMap((segment) => {
+      const twin = source?.segments.find(({ number }) => number === segment.number);
+      if (!twin || segment.chunks.length === 0 || twin.chunks.length === 0) return [];
+      const faults: string[] = [];
+      const cuts = ({ parts }: Segment): string => parts.map(({ durationTicks }) => durationTicks).join(' ');
+      if (twin.startTicks !== segment.startTicks) faults.push('starts elsewhere');
+      if (segment.state === 'closed' && twin.durationTicks !== segment.durationTicks)
+        faults.push('lasts another time');
+      const cut = cuts(twin).startsWith(cuts(segment)) && !(continuousParts && segment.state === 'closed');
+      if (!cut && cuts(twin) !== cuts(segment)) faults.push(`parts are ${cuts(segment)}`);
+      if (segment.independent !== twin.independent) faults.push('starts with another kind of frame');
+      return faults.map((fault) => `${id} ${segment.number}: ${fault}`);
+    }),
+  );
 }
 
 function renditionFaults(window: LiveWindow, rendition: Rendition, continuousParts: boolean): string[] {

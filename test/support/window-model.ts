@@ -203,7 +203,7 @@ export class WindowModel implements LiveWindow {
         codecString: 'avc1.64001f',
         timescale: VIDEO_TIMESCALE,
         config: new Uint8Array([1, 0x64, 0, 0x1f]),
-        width: width ?? this.periods.at(-1)?.video?.width ?? video.width ?? 1280,
+        width: width ?? this.#lastWidth() ?? video.width ?? 1280,
         height: video.height ?? 720,
         cadence: video.variable
           ? { frameTicks: undefined, gopTicks: undefined }
@@ -221,6 +221,11 @@ export class WindowModel implements LiveWindow {
     };
   }
 
+  #lastWidth(): number | undefined {
+    const last = this.periods.at(-1)?.tracks.get('video');
+    return last?.kind === 'video' ? last.width : undefined;
+  }
+
   #beginPeriod(
     startMs: number,
     startNumber: number,
@@ -230,7 +235,6 @@ export class WindowModel implements LiveWindow {
     width?: number,
   ): void {
     const { video, audio } = this.#track(width);
-    const startTicks = new Map<string, number>();
     const lead = video ?? audio;
     if (!lead) throw new Error('a broadcast needs a track');
     const leadTicks = Math.round(startMs * (lead.timescale / 1000));
@@ -241,18 +245,13 @@ export class WindowModel implements LiveWindow {
       segmentTicks: Math.round((this.#segmentMs * lead.timescale) / 1000),
       segmentTimescale: lead.timescale,
       continues,
-      video,
-      audio,
-      startTicks,
-      inits: new Map(
-        [...(video ? ['video'] : []), ...(audio ? ['audio'] : [])].map((id) => [id, new Uint8Array(8)]),
-      ),
+      lead,
+      tracks: new Map([video, audio].flatMap((track) => (track ? [[track.kind, track]] : []))),
+      inits: new Map([video, audio].flatMap((track) => (track ? [[track.kind, new Uint8Array(8)]] : []))),
     };
     this.periods.push(period);
     this.#discontinuityAt = discontinuity ? startNumber : this.#discontinuityAt;
     if (fresh) this.#startLanes(period, leadTicks);
-    for (const { rendition } of this.#lanes)
-      startTicks.set(rendition.id, Math.ceil((period.startMs * rendition.timescale) / 1000));
     if (this.#options.eagerOpen && fresh) for (const lane of this.#lanes) this.#open(lane);
   }
 

@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   transcode: ['base', 'media', 'stream', 'state', 'storage'],
   packager: ['base', 'media', 'stream', 'drm'],
   license: ['base', 'http', 'drm', 'state'],
+  validate: ['base', 'media'],
   origin: ['base', 'http', 'stream', 'packager', 'state', 'storage'],
   control: ['base', 'http', 'stream', 'state'],
 };
@@ -30,6 +31,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   pino: ['base'],
   'prom-client': ['base', 'control'],
   yaml: ['config'],
+  '@xmldom/xmldom': ['validate'],
   'uWebSockets.js': ['http'],
 };
 

@@ -93,8 +93,8 @@ function describe(
 function isGrowing(window: LiveWindow, next: Period | undefined): boolean {
   if (window.state !== 'live') return false;
   if (!next) return true;
-  return window.renditions.some(({ kind, segments }) => {
-    if (next[kind] === undefined) return false;
+  return window.renditions.some(({ id, segments }) => {
+    if (!next.tracks.has(id)) return false;
     const newest = segments.at(-1);
     const lastComplete = newest?.state === 'open' ? newest.number - 1 : newest?.number;
     return lastComplete !== undefined && lastComplete < next.startNumber - 1;

@@ -1,5 +1,5 @@
 import type { LiveWindow, Period, Rendition, SegmentPlan } from '../../stream/live-window.ts';
-import type { AudioTrack, VideoTrack } from '../../stream/track.ts';
+import type { Track, TrackKind, VideoTrack } from '../../stream/track.ts';
 import { declaredRate } from '../declared-rate.ts';
 import { frameRate, wholeRatio } from '../frame-rate.ts';
 import { isoTime } from '../iso-time.ts';
@@ -115,7 +115,7 @@ function patchLocation({ patch }: MpdOptions, publishTime: string): XmlElement |
 }
 
 function serviceDescription(window: LiveWindow, targetMs: number): XmlElement {
-  const lead = window.periods.at(-1)?.video ? 'video' : 'audio';
+  const lead = window.periods.at(-1)?.lead.kind ?? 'video';
   return element('ServiceDescription', { id: 0 }, [
     element('Latency', {
       referenceId: REFERENCE_ID[lead],
@@ -138,9 +138,10 @@ function periodElement(
   state: MpdState,
 ): XmlElement {
   const { period, endMs } = listed;
-  const sets = window.renditions.flatMap((rendition) => {
-    const track = period[rendition.kind];
-    return track ? [adaptationSet(window.plan, listed, rendition, track, options, state)] : [];
+  const sets = (['video', 'audio'] as const).flatMap((kind) => {
+    const members = membersOf(window, period, kind);
+    const track = members[0]?.track;
+    return track ? [adaptationSet(window.plan, listed, track, members, options, state)] : [];
   });
   return element(
     'Period',
@@ -153,39 +154,65 @@ function periodElement(
   );
 }
 
+/** A rendition with what it carries in one period. */
+interface Member {
+  readonly rendition: Rendition;
+  readonly track: Track;
+}
+
+/** The renditions of one kind that have media in `period`. */
+function membersOf(window: LiveWindow, period: Period, kind: TrackKind): Member[] {
+  return window.renditions.flatMap((rendition) => {
+    const track = period.tracks.get(rendition.id);
+    return track?.kind === kind ? [{ rendition, track }] : [];
+  });
+}
+
+/**
+ * One set for all rungs of a kind: their segments are the same in number, time and key frames, so that players may
+ * switch at each. `track` is any of them.
+ */
 function adaptationSet(
   plan: SegmentPlan,
   listed: ListedPeriod,
-  rendition: Rendition,
-  track: VideoTrack | AudioTrack,
+  track: Track,
+  members: readonly Member[],
   options: MpdOptions,
   state: MpdState,
 ): XmlElement {
   const { period } = listed;
-  const independent = listed.independent.get(rendition.id) ?? true;
+  const { kind } = track;
+  const independent = members.every(({ rendition }) => listed.independent.get(rendition.id) ?? true);
   return element(
     'AdaptationSet',
     {
-      id: ADAPTATION_SET_ID[rendition.kind],
-      contentType: rendition.kind,
-      mimeType: `${rendition.kind}/mp4`,
+      id: ADAPTATION_SET_ID[kind],
+      contentType: kind,
+      mimeType: `${kind}/mp4`,
       segmentAlignment: true,
       startWithSAP: independent ? 1 : undefined,
-      ...maximums(track),
+      ...maximums(members.map((member) => member.track)),
     },
     [
       continuity(period),
-      producerReferenceTime(rendition, options),
+      producerReferenceTime(kind, options),
       element('Role', { schemeIdUri: 'urn:mpeg:dash:role:2011', value: 'main' }),
       segmentTemplate(plan, listed, track),
-      representation(rendition, track, state),
+      ...members.map((member) => representation(member, state)),
     ],
   );
 }
 
-function maximums(track: VideoTrack | AudioTrack): Record<string, string | number | undefined> {
-  if (track.kind === 'audio') return {};
-  return { maxWidth: track.width, maxHeight: track.height, maxFrameRate: frameRateText(track) };
+/** Rungs keep the source's frame rate, so that the first one's is also the greatest. */
+function maximums(tracks: readonly Track[]): Record<string, string | number | undefined> {
+  const videos = tracks.filter((track) => track.kind === 'video');
+  const [first] = videos;
+  if (!first) return {};
+  return {
+    maxWidth: Math.max(...videos.map(({ width }) => width)),
+    maxHeight: Math.max(...videos.map(({ height }) => height)),
+    maxFrameRate: frameRateText(first),
+  };
 }
 
 /** The media runs on from the period before, with the same AdaptationSets: players need not reset a decoder. */
@@ -201,11 +228,11 @@ function continuity(period: Period): XmlElement | undefined {
  * Media time is wall-clock time since 1970 on every track, so that time 0 maps to 1970 exactly, in every period: the
  * same relation that the prft boxes in the segments state.
  */
-function producerReferenceTime(rendition: Rendition, options: MpdOptions): XmlElement {
+function producerReferenceTime(kind: TrackKind, options: MpdOptions): XmlElement {
   return element(
     'ProducerReferenceTime',
     {
-      id: REFERENCE_ID[rendition.kind],
+      id: REFERENCE_ID[kind],
       inband: true,
       type: 'captured',
       wallClockTime: '1970-01-01T00:00:00Z',
@@ -220,11 +247,7 @@ function producerReferenceTime(rendition: Rendition, options: MpdOptions): XmlEl
  * duration is a whole number. presentationTimeOffset is the media time of Period@start for every track (not
  * the first sample of each, which would pull audio and video apart by up to an audio frame).
  */
-function segmentTemplate(
-  plan: SegmentPlan,
-  { period, endNumber }: ListedPeriod,
-  track: VideoTrack | AudioTrack,
-): XmlElement {
+function segmentTemplate(plan: SegmentPlan, { period, endNumber }: ListedPeriod, track: Track): XmlElement {
   const grid = wholeRatio(period.segmentTicks, period.segmentTimescale);
   return element('SegmentTemplate', {
     timescale: grid.denominator,
@@ -240,13 +263,12 @@ function segmentTemplate(
 }
 
 /** All of the segment but its first chunk, floored to a millisecond: it may be asked for once it has that. */
-function availabilityTimeOffset(plan: SegmentPlan, period: Period, track: VideoTrack | AudioTrack): string {
-  const lead = period.video ?? track;
-  const early = Math.max(0, segmentSeconds(period) - firstChunkSeconds(plan, track, lead));
+function availabilityTimeOffset(plan: SegmentPlan, period: Period, track: Track): string {
+  const early = Math.max(0, segmentSeconds(period) - firstChunkSeconds(plan, track, period.lead));
   return String(Math.floor(early * 1000 + 1e-6) / 1000);
 }
 
-function representation(rendition: Rendition, track: VideoTrack | AudioTrack, state: MpdState): XmlElement {
+function representation({ rendition, track }: Member, state: MpdState): XmlElement {
   const floor = state.bandwidthFloors.get(rendition.id) ?? 0;
   const bandwidth = Math.max(floor, declaredRate(rendition, track).peakBps);
   const common = { id: rendition.id, bandwidth, codecs: track.codecString };

@@ -57,12 +57,13 @@ export interface NextPart {
 export function nextPart(window: LiveWindow, rendition: Rendition): NextPart | undefined {
   if (window.state !== 'live') return undefined;
   const { open, lastNumber } = edgeOf(rendition);
+  if (open && !open.period.tracks.has(rendition.id)) return undefined;
   if (open?.partsForetold) return { period: open.period.id, number: open.number + 1, part: 0 };
   if (open) return { period: open.period.id, number: open.number, part: nextIndex(open.parts) };
   // A rendition that lags may still have a segment of the old period to come when the new one is known.
   const number = lastNumber + 1;
   const period = window.periods.findLast((candidate) => candidate.startNumber <= number);
-  if (period?.[rendition.kind] === undefined) return undefined;
+  if (!period?.tracks.has(rendition.id)) return undefined;
   return { period: period.id, number, part: 0 };
 }
 

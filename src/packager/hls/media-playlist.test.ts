@@ -173,7 +173,8 @@ describe('a media playlist', () => {
     expect(parsePlaylist(text(window, 'audio')).hint).toBeDefined();
     window.run(2000 / 3);
     const { period } = window;
-    window.periods.push({ ...period, id: 'p2', startNumber: period.startNumber + 3, audio: undefined });
+    const tracks = new Map([['video', period.lead]]);
+    window.periods.push({ ...period, id: 'p2', startNumber: period.startNumber + 3, tracks });
     window.rendition('audio').segments.pop();
     expect(parsePlaylist(text(window, 'audio')).hint).toBeUndefined();
   });

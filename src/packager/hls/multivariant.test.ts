@@ -84,7 +84,7 @@ audio.m3u8
   it('does not offer audio that has gone', () => {
     const model = new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO }).run(5000);
     const { stream, plan, state, renditions, version, mpdChangedMs, published, period } = model;
-    const periods = [period, { ...period, id: 'p2', audio: undefined }];
+    const periods = [period, { ...period, id: 'p2', tracks: new Map([['video', period.lead]]) }];
     const subscribe = (): (() => void) => () => {};
     const text = renderMultivariant({
       stream,

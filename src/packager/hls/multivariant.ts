@@ -37,10 +37,9 @@ function described(
   window: LiveWindow,
   kind: 'video' | 'audio',
 ): Described<VideoTrack>[] | Described<AudioTrack>[] {
-  const track = window.periods.at(-1)?.[kind];
-  if (!track) return [];
-  const own = window.renditions.filter((rendition) => rendition.kind === kind);
-  return own.map((rendition) => ({ rendition, track })) as Described<VideoTrack>[] | Described<AudioTrack>[];
+  const tracks = window.periods.at(-1)?.tracks;
+  const all = window.renditions.map((rendition) => ({ rendition, track: tracks?.get(rendition.id) }));
+  return all.filter(({ track }) => track?.kind === kind) as Described<VideoTrack>[] | Described<AudioTrack>[];
 }
 
 /** True while every listed video segment begins with a key frame; a promise the next update may have to withdraw. */
