@@ -1,17 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from './base/clock.ts';
 import { Closer } from './base/closer.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
 import type { Config } from './config.ts';
+import { configuredRungs } from './config/ladder-rungs.ts';
 import { openAdminToken, type AdminToken } from './control/admin-token.ts';
 import { createControlApi } from './control/control-api.ts';
 import { EventLoopWatchdog } from './control/event-loop-watchdog.ts';
 import { createMetricsEndpoint, registerProcessMetrics } from './control/metrics-endpoint.ts';
-import type { StreamDirectory } from './control/stream-status.ts';
+import type { EncoderStatus, StreamDirectory } from './control/stream-status.ts';
 import { createHttpServer } from './http/create-http-server.ts';
 import type { HttpHandler, HttpServer } from './http/types.ts';
 import { createKeyAuthoriser, createOpenAuthoriser } from './ingest/authorise.ts';
@@ -26,6 +29,8 @@ import { openDataFolder } from './state/data-folder.ts';
 import { openFileJournal } from './state/file-journal.ts';
 import { StreamHub } from './stream/hub.ts';
 import { parseStreamRecord, type StreamJournal, type StreamRecord } from './stream/journal.ts';
+import { EncoderFarm } from './transcode/encoder-farm.ts';
+import { createSpawnEncoder, guardCommand } from './transcode/spawn-encoder.ts';
 
 /** What the whole server takes from the process it runs in. */
 export interface AppDeps {
@@ -66,8 +71,9 @@ export function createApp(config: Config, deps: AppDeps): App {
   const dataDir = resolve(config.dataDir);
   const publishKeys = new PublishKeys(dataDir, { randomBytes, clock });
   const journal = new LateJournal();
+  const rungs = configuredRungs(config.ladder.rungs);
   const directory = new PackagerDirectory(
-    { ...config.live, ladder: false },
+    { ...config.live, ladder: rungs !== 'none' },
     {
       clock,
       log: log.child({ area: 'packager' }),
@@ -79,7 +85,11 @@ export function createApp(config: Config, deps: AppDeps): App {
     clock,
     log: log.child({ area: 'stream' }),
     metrics,
-    createSink: (stream) => directory.createSink(stream).source,
+    createSink: (stream) => {
+      const sinks = directory.createSink(stream);
+      farm?.attach(stream, sinks.rungs);
+      return sinks.source;
+    },
   });
   const rtmp = new RtmpServer(config.rtmp, {
     hub,
@@ -89,11 +99,14 @@ export function createApp(config: Config, deps: AppDeps): App {
     metrics,
     randomBytes,
   });
-  const services = { streams: streamDirectory(hub, directory, publishKeys), keys: publishKeys };
+  const streams = streamDirectory(hub, directory, publishKeys, (stream) => farm?.statusOf(stream));
+  const services = { streams, keys: publishKeys };
   /** What lets work in and holds requests: closed first, so that the listeners behind have nothing to wait for. */
   const front = new Closer();
   const closer = new Closer();
   const listeners: HttpServer[] = [];
+  /** Open while the server runs; undefined when nothing is to be encoded. */
+  let farm: EncoderFarm | undefined;
 
   async function start(): Promise<AppPorts> {
     const watchdog = new EventLoopWatchdog({ clock, metrics });
@@ -103,6 +116,10 @@ export function createApp(config: Config, deps: AppDeps): App {
     closer.defer(async () => {
       await Promise.all(listeners.map((server) => server.close(config.shutdown.drainMs)));
     });
+    if (rungs !== 'none') {
+      farm = await openFarm();
+      closer.defer(() => farm?.close());
+    }
     const origin = createOrigin(files.pages);
     front.defer(() => origin.close());
     front.defer(() => hub.close());
@@ -146,6 +163,22 @@ export function createApp(config: Config, deps: AppDeps): App {
     closer.defer(() => directory.close());
     journal.open(opened);
     return { token: await openAdminToken(dataDir, randomBytes), pages: await loadPageFiles(PAGES) };
+  }
+
+  async function openFarm(): Promise<EncoderFarm> {
+    return new EncoderFarm(
+      { ...config.ladder, rungs },
+      {
+        clock,
+        log: log.child({ area: 'transcode' }),
+        metrics,
+        source: hub,
+        spawn: createSpawnEncoder(process.env, await guardCommand(process.env)),
+        cores: availableParallelism(),
+        random: Math.random,
+        queue: { maxQueueBytes: config.ladder.maxQueueBytes, maxQueueSamples: MAX_ENCODER_QUEUE_SAMPLES },
+      },
+    );
   }
 
   function createOrigin(pages: PageFiles): Origin {
@@ -217,6 +250,9 @@ export function createApp(config: Config, deps: AppDeps): App {
 /** How the HTTP listeners share the file descriptors that ingest leaves, so that none can starve another. */
 const DESCRIPTOR_SHARES = { media: 0.65, control: 0.3, metrics: 0.05 } as const;
 
+/** Samples that may wait for one encoder: the cached GOPs, audio among them, several times over. */
+const MAX_ENCODER_QUEUE_SAMPLES = 8192;
+
 /** How long after a change of the MPD a patch from the one before it is to be had. */
 const MPD_PATCH_TTL_SECONDS = 60;
 
@@ -241,14 +277,20 @@ class LateJournal implements StreamJournal {
 }
 
 /** What the control API says of streams: those being published, and those that only have a key. */
-function streamDirectory(hub: StreamHub, directory: PackagerDirectory, keys: PublishKeys): StreamDirectory {
+function streamDirectory(
+  hub: StreamHub,
+  directory: PackagerDirectory,
+  keys: PublishKeys,
+  encoder: (stream: string) => EncoderStatus | undefined,
+): StreamDirectory {
   return {
     async streams() {
       const published = new Map(hub.streams().map((snapshot) => [snapshot.stream, snapshot]));
       const names = new Set([...published.keys(), ...(await keys.list()).map(({ stream }) => stream)]);
       return [...names].sort().map((id) => {
         const window = directory.window(id);
-        return { id, state: window?.state ?? 'idle', publisher: published.get(id)?.publisher, window };
+        const publisher = published.get(id)?.publisher;
+        return { id, state: window?.state ?? 'idle', publisher, window, encoder: encoder(id) };
       });
     },
     kick(stream) {

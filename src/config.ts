@@ -1,4 +1,5 @@
 import { choice, flag, host, integer, port, text } from './config/field.ts';
+import { ladderRungs } from './config/ladder-rungs.ts';
 import type { ConfigOf, Section } from './config/schema.ts';
 import type { ConfigDraft } from './config/sources.ts';
 import { LOG_LEVELS } from './base/log.ts';
@@ -272,6 +273,54 @@ export const CONFIG_SCHEMA = {
       'Blocking playlist and part requests that may wait at once on one stream; one more is answered 503.',
     ),
   },
+  ladder: {
+    rungs: ladderRungs(
+      'auto',
+      'Renditions encoded besides the source: `auto` chooses by the source and the cores, `none` encodes nothing, or a list of heights and bit rates, e.g. `720p:2500k,480p:1000k`; a rung above the source is left out.',
+    ),
+    encoder: choice(
+      ['libx264', 'h264_nvenc', 'h264_qsv', 'h264_vaapi', 'h264_videotoolbox'],
+      'libx264',
+      'What encodes: libx264 on the CPU, or the hardware of NVIDIA, Intel, VA-API or macOS; `headwater doctor` tries it.',
+    ),
+    preset: choice(
+      ['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'],
+      'veryfast',
+      'How much CPU libx264 spends on quality; other encoders do not use it.',
+    ),
+    vaapiDevice: text('/dev/dri/renderD128', 'Device that h264_vaapi encodes on.'),
+    ffmpeg: text('ffmpeg', 'The ffmpeg program: a name looked up in PATH, or a path.'),
+    maxChannels: integer(
+      0,
+      { min: 0, max: 10_000 },
+      'Streams encoded at once, one more goes out as it comes; 0 allows one a core.',
+    ),
+    cpuShare: integer(
+      60,
+      { min: 1, max: 100 },
+      'Percent of the cores that `auto` plans with for all streams together.',
+    ),
+    watchdogMs: integer(
+      800,
+      { min: 200, max: 60_000 },
+      'An encoder that is fed and gives nothing for this long is replaced.',
+    ),
+    startTimeoutMs: integer(
+      5000,
+      { min: 500, max: 60_000 },
+      'The same for an encoder that has not given its first frame yet.',
+    ),
+    maxLagMs: integer(
+      1000,
+      { min: 200, max: 60_000 },
+      'An encoder that stays so far behind its source is too slow: its most expensive rung is left out.',
+    ),
+    maxQueueBytes: integer(
+      48 * MIB,
+      { min: 1 * MIB, max: 2048 * MIB },
+      'What may wait for one encoder; above it media is skipped up to the next key frame.',
+    ),
+  },
   shutdown: {
     drainMs: integer(
       30_000,
@@ -310,6 +359,14 @@ export function checkConfig(config: Config, draft: ConfigDraft): void {
   }
   if (live.maxSegmentBytes > live.maxWindowBytes) {
     refuse('live.maxSegmentBytes', `must not be above live.maxWindowBytes (${live.maxWindowBytes})`);
+  }
+  const { ladder } = config;
+  if (ladder.startTimeoutMs < ladder.watchdogMs) {
+    refuse('ladder.startTimeoutMs', `must not be below ladder.watchdogMs (${ladder.watchdogMs})`);
+  }
+  // A new encoder is fed the cached GOPs first: they must fit.
+  if (ladder.maxQueueBytes < live.gopCacheBytes) {
+    refuse('ladder.maxQueueBytes', `must not be below live.gopCacheBytes (${live.gopCacheBytes})`);
   }
   refuseSharedPorts(config, refuse);
 }

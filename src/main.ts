@@ -8,12 +8,14 @@ import { renderCommandHelp, renderHelp } from './cli/help.ts';
 import { printConfigCommand } from './cli/print-config.ts';
 import { serve } from './cli/serve.ts';
 import { streamCreate, streamList, streamRotateKey } from './cli/stream.ts';
+import { validate } from './cli/validate.ts';
 
 const COMMANDS: readonly Command[] = [
   serve,
   streamCreate,
   streamRotateKey,
   streamList,
+  validate,
   doctor,
   checkConfigCommand,
   printConfigCommand,

@@ -1,26 +1,48 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** The server as users run it, in a process of its own, on free loopback ports. */
 export interface HeadwaterProcess {
   readonly pid: number;
   readonly mediaUrl: string;
   readonly controlUrl: string;
+  readonly metricsUrl: string;
   readonly rtmpPort: number;
   /** Makes a publish key and returns the RTMP URL to push to. */
   publishUrl(stream: string): Promise<string>;
+  /** What its heap holds after a collection; the server must have been started with `probe`. */
+  heap(): Promise<HeapUse>;
   close(): Promise<void>;
 }
 
-const MAIN = join('dist', 'main.js');
+/** Bytes that JavaScript holds in a process. */
+export interface HeapUse {
+  readonly heapUsed: number;
+  /** Buffers. */
+  readonly external: number;
+}
 
-/** Starts `headwater serve` (plus `args`) and waits until it listens. */
-export async function startHeadwater(args: readonly string[] = []): Promise<HeadwaterProcess> {
+/** How a server is started beyond its own arguments. */
+export interface HeadwaterStart {
+  /** Makes `heap()` work. */
+  readonly probe?: boolean;
+  /** Options of Node itself. */
+  readonly nodeArgs?: readonly string[];
+}
+
+const MAIN = join('dist', 'main.js');
+const PROBE = fileURLToPath(new URL('memory-probe.js', import.meta.url));
+
+/** Starts `headwater serve` (plus `args`, which may ask for a ladder) and waits until it listens. */
+export async function startHeadwater(
+  args: readonly string[] = [],
+  { probe = false, nodeArgs = [] }: HeadwaterStart = {},
+): Promise<HeadwaterProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'headwater-bench-'));
   const ports = ['rtmp', 'http', 'control', 'metrics'].flatMap((name) => [
     '--set',
@@ -28,19 +50,31 @@ export async function startHeadwater(args: readonly string[] = []): Promise<Head
     '--set',
     `${name}.host=127.0.0.1`,
   ]);
-  const settings = ['--set', `dataDir=${dataDir}`, '--set', 'http.maxConnectionsPerAddress=0', ...ports];
-  const child = spawn(process.execPath, [MAIN, 'serve', ...settings, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const defaults = ['--set', 'http.maxConnectionsPerAddress=0', '--set', 'ladder.rungs=none'];
+  const settings = ['--set', `dataDir=${dataDir}`, ...defaults, ...ports];
+  const probeArgs = probe ? ['--expose-gc', '--import', PROBE] : [];
+  const child = spawn(
+    process.execPath,
+    [...nodeArgs, ...probeArgs, MAIN, 'serve', ...settings, ...args],
+    // The channel only where it is used: a server that users run has none.
+    { stdio: ['ignore', 'pipe', 'inherit', ...(probe ? (['ipc'] as const) : [])] },
+  );
   const listening = await readListening(child);
   return {
     pid: child.pid ?? 0,
     mediaUrl: `http://127.0.0.1:${listening.http}`,
     controlUrl: `http://127.0.0.1:${listening.control}`,
+    metricsUrl: `http://127.0.0.1:${listening.metrics}/metrics`,
     rtmpPort: listening.rtmp,
     async publishUrl(stream) {
       const key = await createKey(stream, dataDir);
       return `rtmp://127.0.0.1:${listening.rtmp}/live/${key}`;
+    },
+    async heap() {
+      const answered = once(child, 'message');
+      child.send('heap');
+      const [use] = (await answered) as [HeapUse];
+      return use;
     },
     async close() {
       await stop(child);
@@ -50,25 +84,18 @@ export async function startHeadwater(args: readonly string[] = []): Promise<Head
 }
 
 /** Ends a child by its own id and waits for it. */
-export async function stop(child: ChildProcess): Promise<void> {
+export async function stop(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const closed = once(child, 'close');
-  child.kill('SIGTERM');
+  child.kill(signal);
   await closed;
-}
-
-/** CPU time (user + system) a process has used so far, microseconds. */
-export function cpuMicros(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const CLOCK_TICK_MICROS = 10_000;
-  return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MICROS;
 }
 
 interface Listening {
   readonly rtmp: number;
   readonly http: number;
   readonly control: number;
+  readonly metrics: number;
 }
 
 /** Reads the log until the line that names the ports; the pipe goes on being read, or the server would block on it. */
@@ -83,16 +110,21 @@ function readListening(child: ChildProcess): Promise<Listening> {
   });
 }
 
+/** The advice for people that comes with the key is not for the output of a bench. */
 async function createKey(stream: string, dataDir: string): Promise<string> {
   const child = spawn(process.execPath, [MAIN, 'stream', 'create', stream, '--set', `dataDir=${dataDir}`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  child.stdout.on('data', (data: Buffer) => {
-    output += data.toString('utf8');
+  let advice = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    advice += text;
   });
   await once(child, 'close');
   const key = /hw_[A-Za-z0-9_-]+/.exec(output)?.[0];
-  if (key === undefined) throw new Error('stream create printed no key');
+  if (key === undefined) throw new Error(`stream create printed no key: ${advice}`);
   return key;
 }

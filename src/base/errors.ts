@@ -91,6 +91,29 @@ export const ERRORS = {
     meaning: 'The data folder (dataDir) cannot be made or written.',
   },
 
+  TRANSCODE_FFMPEG_MISSING: {
+    status: 500,
+    meaning: 'ffmpeg is not there or may not be run: streams go out as they come, without further rungs.',
+  },
+  TRANSCODE_ENCODER_EXITED: { status: 500, meaning: 'An encoder ended by itself and was started again.' },
+  TRANSCODE_ENCODER_HUNG: {
+    status: 500,
+    meaning: 'An encoder gave nothing for too long (ladder.watchdogMs) and was replaced.',
+  },
+  TRANSCODE_OUTPUT_MALFORMED: {
+    status: 500,
+    meaning: 'An encoder gave something else than H.264 in FLV and was replaced.',
+  },
+  TRANSCODE_TOO_SLOW: {
+    status: 503,
+    meaning: 'An encoder was too far behind (ladder.maxLagMs): its most expensive rung was left out.',
+  },
+  TRANSCODE_NO_ROOM: {
+    status: 503,
+    meaning:
+      'The stream goes out without further rungs: ladder.maxChannels or the share of the cores is used up by others.',
+  },
+
   ORIGIN_MEDIA_NOT_FOUND: {
     status: 404,
     meaning: 'No such segment, part or initialization segment, or not any more.',
@@ -114,6 +137,16 @@ export const ERRORS = {
   },
   ORIGIN_HOLD_EXPIRED: { status: 503, meaning: 'What the request waited for was not published in time.' },
   ORIGIN_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
+
+  VALIDATE_UNREACHABLE: {
+    status: 502,
+    meaning:
+      'The manifest to validate cannot be fetched: no connection, no answer in time, or another status than 200.',
+  },
+  VALIDATE_NOT_A_MANIFEST: {
+    status: 422,
+    meaning: 'What is at the URL to validate is neither an HLS playlist nor a DASH MPD.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable, documented error code. */

@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
+import { ENCODER_RECIPES, probeArguments } from '../transcode/encoders.ts';
+import { ENCODERS } from '../transcode/ladder-options.ts';
 import { reachableHost } from './reachable-host.ts';
 
 /** `ok`: as it should be. `warn`: works, but somebody should look. `fail`: Headwater will not work, or is unsafe. */
@@ -29,11 +31,23 @@ const TOOL_TIMEOUT_MS = 5000;
 
 /** Output of a program, or undefined when it is not there or fails. */
 async function output(program: string, args: readonly string[]): Promise<string | undefined> {
+  const result = await attempt(program, args);
+  return 'stdout' in result ? result.stdout : undefined;
+}
+
+/** Output of a program, or its last words; none when it is not there. */
+async function attempt(
+  program: string,
+  args: readonly string[],
+): Promise<{ readonly stdout: string } | { readonly problem: string | undefined }> {
   try {
     const { stdout } = await run(program, args, { timeout: TOOL_TIMEOUT_MS, maxBuffer: 4 * 1024 * 1024 });
-    return stdout.trim();
-  } catch {
-    return undefined;
+    return { stdout: stdout.trim() };
+  } catch (error) {
+    const { code, killed, stderr } = error as { code?: unknown; killed?: boolean; stderr?: string };
+    if (code === 'ENOENT' || code === 'EACCES') return { problem: undefined };
+    if (killed === true) return { problem: `no answer within ${TOOL_TIMEOUT_MS / 1000} s` };
+    return { problem: (stderr ?? '').trim().split('\n').at(-1)?.trim() || `it ended with ${String(code)}` };
   }
 }
 
@@ -48,21 +62,26 @@ export async function checkNode({ nodeVersion }: DoctorInput): Promise<Finding[]
   return [{ status: fits ? 'ok' : 'fail', name: 'node', detail: `${nodeVersion}${needed}` }];
 }
 
-const NEEDED_ENCODERS = ['libx264', 'aac'];
+/** What the test broadcast is made with. */
+const DEMO_ENCODERS = ['libx264', 'aac'];
 
-/** ffmpeg and the encoders the test broadcast uses. Serving a stream that is pushed to us needs no ffmpeg. */
-export async function checkFfmpeg(): Promise<Finding[]> {
-  const version = await output('ffmpeg', ['-hide_banner', '-version']);
+/** ffmpeg and what the test broadcast needs of it. A stream that is pushed to us goes out without ffmpeg, too. */
+export async function checkFfmpeg({ config }: DoctorInput): Promise<Finding[]> {
+  const { ffmpeg } = config.ladder;
+  const version = await output(ffmpeg, ['-hide_banner', '-version']);
   if (version === undefined) {
-    return [{ status: 'warn', name: 'ffmpeg', detail: 'not found; serve --demo needs it' }];
+    return [
+      {
+        status: 'warn',
+        name: 'ffmpeg',
+        detail: `${ffmpeg} not found: passthrough only, streams get no further rungs; serve --demo needs it`,
+      },
+    ];
   }
-  const encoders = (await output('ffmpeg', ['-hide_banner', '-encoders'])) ?? '';
-  const missing = NEEDED_ENCODERS.filter(
-    (name) => !new RegExp(`^ \\S+ +${name} `, 'm').test(`\n ${encoders}`),
-  );
   const line = /^ffmpeg version (\S+)/.exec(version)?.[1] ?? 'unknown version';
+  const missing = await missingEncoders(ffmpeg, DEMO_ENCODERS);
   return missing.length === 0
-    ? [{ status: 'ok', name: 'ffmpeg', detail: `${line}, encoders ${NEEDED_ENCODERS.join(' and ')}` }]
+    ? [{ status: 'ok', name: 'ffmpeg', detail: `${line}, encoders ${DEMO_ENCODERS.join(' and ')}` }]
     : [
         {
           status: 'warn',
@@ -70,6 +89,44 @@ export async function checkFfmpeg(): Promise<Finding[]> {
           detail: `${line} lacks ${missing.join(' and ')}; serve --demo needs them`,
         },
       ];
+}
+
+/** Those of `names` that the program was built without. */
+async function missingEncoders(ffmpeg: string, names: readonly string[]): Promise<string[]> {
+  const listed = (await output(ffmpeg, ['-hide_banner', '-encoders'])) ?? '';
+  return names.filter((name) => !new RegExp(`^ \\S+ +${name} `, 'm').test(`\n ${listed}`));
+}
+
+/** The encoder of the ladder, really tried, and which hardware could do it instead. */
+export async function checkEncoders({ config }: DoctorInput): Promise<Finding[]> {
+  const { ffmpeg, encoder, rungs } = config.ladder;
+  if (rungs === 'none') {
+    return [{ status: 'ok', name: 'encoder', detail: 'not used: ladder.rungs is none, passthrough only' }];
+  }
+  if ((await output(ffmpeg, ['-hide_banner', '-version'])) === undefined) return [];
+  const built = ENCODERS.filter((name) => name !== 'libx264' || name === encoder);
+  const missing = await missingEncoders(ffmpeg, built);
+  const hardware = built.filter((name) => name !== 'libx264' && !missing.includes(name));
+  // One after the other: two at once on one device could refuse each other.
+  const working: string[] = [];
+  for (const name of hardware) {
+    if ('stdout' in (await attempt(ffmpeg, probeArguments(name, config.ladder)))) working.push(name);
+  }
+  const detail = working.length === 0 ? 'none works here' : `${working.join(', ')} (ladder.encoder)`;
+  return [await tryEncoder(config), { status: 'ok', name: 'hardware encoders', detail }];
+}
+
+/** Encodes a few frames as a live stream would be. One that was chosen and does not work is a fault. */
+async function tryEncoder(config: Config): Promise<Finding> {
+  const { ffmpeg, encoder } = config.ladder;
+  const result = await attempt(ffmpeg, probeArguments(encoder, config.ladder));
+  if ('stdout' in result) return { status: 'ok', name: 'encoder', detail: `${encoder} encodes` };
+  const { needs } = ENCODER_RECIPES[encoder];
+  return {
+    status: encoder === 'libx264' ? 'warn' : 'fail',
+    name: 'encoder',
+    detail: `${encoder} does not work: passthrough only (it needs ${needs}): ${result.problem ?? 'it cannot be run'}`,
+  };
 }
 
 /** Oldest Debian package without known holes; ffmpeg 5.1.7 closed CVE-2023-6602, -6604 and -6605. */

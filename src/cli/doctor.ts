@@ -10,6 +10,7 @@ import {
 import {
   checkClock,
   checkDataDir,
+  checkEncoders,
   checkFfmpeg,
   checkNode,
   checkOpenFiles,
@@ -25,6 +26,7 @@ const CHECKS: readonly DoctorCheck[] = [
   checkNode,
   checkHttpEngine,
   checkFfmpeg,
+  checkEncoders,
   checkPackages,
   checkPorts,
   checkDataDir,

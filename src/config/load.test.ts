@@ -209,6 +209,21 @@ describe('what is refused', () => {
       { flags: ['live.segmentMs=10000', 'live.windowSeconds=20'] },
       ['--set live.windowSeconds: must hold at least three segments of 10000 ms'],
     ],
+    [
+      'an encoder that has less time to start than to pause',
+      { flags: ['ladder.watchdogMs=6000'] },
+      ['default ladder.startTimeoutMs: must not be below ladder.watchdogMs (6000)'],
+    ],
+    [
+      'an encoder queue that the cached GOPs would overflow',
+      { flags: ['ladder.maxQueueBytes=1048576'] },
+      ['--set ladder.maxQueueBytes: must not be below live.gopCacheBytes (33554432)'],
+    ],
+    [
+      'rungs that are none',
+      { flags: ['ladder.rungs=720p'] },
+      ['--set ladder.rungs: expected auto, none, or rungs such as 720p:2500k,480p:1000k, not "720p"'],
+    ],
   ];
 
   it.each(cases)('%s', (_name, given, expected) => {

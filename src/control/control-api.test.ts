@@ -13,10 +13,18 @@ import type { StreamStatus } from './stream-status.ts';
 const TOKEN = 'rightrightrightrightrightrightrightrightright';
 const WRONG = 'wrongwrongwrongwrongwrongwrongwrongwrongwrong';
 
+const ENCODER = {
+  state: 'running',
+  rungs: [{ id: '480p', width: 854, height: 480, bitrateBps: 1_000_000 }],
+  shed: ['720p'],
+  restarts: 1,
+  lagMs: 20,
+  lastCode: undefined,
+} as const;
 const PUBLISHER = { protocol: 'rtmp', session: 's1', remoteAddress: '10.0.0.9:5000', sinceMs: 1000 } as const;
 const STREAMS: readonly StreamStatus[] = [
-  { id: 'concert', state: 'live', publisher: PUBLISHER, window: undefined },
-  { id: 'quiet', state: 'idle', publisher: undefined, window: undefined },
+  { id: 'concert', state: 'live', publisher: PUBLISHER, window: undefined, encoder: ENCODER },
+  { id: 'quiet', state: 'idle', publisher: undefined, window: undefined, encoder: undefined },
 ];
 
 function setUp(problems: string[] = []) {
@@ -145,9 +153,10 @@ describe('calls', () => {
           publisher: PUBLISHER,
           tracks: [],
           renditions: [],
+          encoder: { ...ENCODER, lastCode: null },
           urls: { page: '/live/concert/', hls: '/live/concert/index.m3u8', dash: '/live/concert/index.mpd' },
         },
-        expect.objectContaining({ id: 'quiet', state: 'idle', publisher: null }),
+        expect.objectContaining({ id: 'quiet', state: 'idle', publisher: null, encoder: null }),
       ],
     });
   });

@@ -44,12 +44,26 @@ const SCHEMAS = {
       type: 'array',
       items: object({
         id: string,
+        codec: nullable({ ...string, description: 'RFC 6381; null while the rendition has no media' }),
         firstNumber: { ...integer, description: 'Oldest segment listed' },
         lastNumber: { ...integer, description: 'Newest segment, may still be growing' },
         averageBps: { type: 'number' },
         peakBps: { type: 'number' },
       }),
     },
+    encoder: nullable(
+      object({
+        state: { ...string, enum: ['running', 'starting', 'degraded', 'off'] },
+        rungs: {
+          type: 'array',
+          items: object({ id: string, width: integer, height: integer, bitrateBps: integer }),
+        },
+        shed: { type: 'array', items: string, description: 'Rungs left out because encoding was too slow' },
+        restarts: integer,
+        lagMs: { type: 'number', description: 'How far the slowest rung is behind the source' },
+        lastCode: nullable({ ...string, description: 'Stable, see docs/errors.md' }),
+      }),
+    ),
     urls: object({ page: string, hls: string, dash: string }),
   }),
   StreamList: object({ streams: { type: 'array', items: { $ref: '#/components/schemas/Stream' } } }),

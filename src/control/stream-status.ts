@@ -8,6 +8,28 @@ export interface StreamStatus {
   readonly state: LiveState | 'idle';
   readonly publisher: PublisherStatus | undefined;
   readonly window: LiveWindow | undefined;
+  /** Undefined when the stream has none. */
+  readonly encoder: EncoderStatus | undefined;
+}
+
+/** What makes a stream's encoded rungs. */
+export interface EncoderStatus {
+  /** `degraded`: it failed again and again, and viewers have the source alone. `off`: nothing is to be encoded. */
+  readonly state: 'running' | 'starting' | 'degraded' | 'off';
+  /** Best first. */
+  readonly rungs: readonly {
+    readonly id: string;
+    readonly width: number;
+    readonly height: number;
+    readonly bitrateBps: number;
+  }[];
+  /** Ids of rungs left out because encoding them was too slow. */
+  readonly shed: readonly string[];
+  readonly restarts: number;
+  /** How far the slowest rung is behind the source, milliseconds. */
+  readonly lagMs: number;
+  /** Stable code of why nothing is encoded, or of why the last encoder was replaced. */
+  readonly lastCode: string | undefined;
 }
 
 /** Who publishes now, and since when. */
@@ -39,7 +61,7 @@ export interface KeyRotator {
 
 /** The JSON of one stream, `Stream` in the OpenAPI document. */
 export function renderStream(status: StreamStatus): object {
-  const { id, state, publisher, window } = status;
+  const { id, state, publisher, window, encoder } = status;
   const period = window?.periods.at(-1);
   return {
     id,
@@ -54,7 +76,8 @@ export function renderStream(status: StreamStatus): object {
         }
       : null,
     tracks: sourceTracks(period).map(renderTrack),
-    renditions: (window?.renditions ?? []).map(renderRendition),
+    renditions: (window?.renditions ?? []).map((rendition) => renderRendition(rendition, period)),
+    encoder: encoder ? renderEncoder(encoder) : null,
     urls: { page: `/live/${id}/`, hls: `/live/${id}/index.m3u8`, dash: `/live/${id}/index.mpd` },
   };
 }
@@ -78,9 +101,21 @@ function renderTrack(track: Track): object {
   };
 }
 
-function renderRendition(rendition: Rendition): object {
+function renderEncoder({ state, rungs, shed, restarts, lagMs, lastCode }: EncoderStatus): object {
+  return {
+    state,
+    rungs: rungs.map(({ id, width, height, bitrateBps }) => ({ id, width, height, bitrateBps })),
+    shed,
+    restarts,
+    lagMs,
+    lastCode: lastCode ?? null,
+  };
+}
+
+function renderRendition(rendition: Rendition, period: Period | undefined): object {
   return {
     id: rendition.id,
+    codec: period?.tracks.get(rendition.id)?.codecString ?? null,
     firstNumber: rendition.firstListed,
     lastNumber: rendition.segments.at(-1)?.number ?? rendition.firstListed,
     averageBps: rendition.averageBps,

@@ -8,8 +8,8 @@ export interface PreparedAnswer {
   readonly status: number;
   readonly headers: RenderedHeaders;
   readonly extra: NonNullable<HttpAnswer['extra']>;
-  /** Empty when the answer carries no body bytes (HEAD, 204, 304). */
-  readonly parts: readonly Uint8Array[];
+  /** Undefined when the answer carries no body bytes (HEAD, 204, 304). */
+  readonly body: HttpAnswer['body'];
   /** Value of Content-Length; `undefined` when there must be none (204, 304). */
   readonly contentLength: number | undefined;
 }
@@ -20,6 +20,8 @@ export interface AnsweringDeps {
   /** Takes what an onAbort callback throws: a fault of ours. */
   readonly reportFault: (error: unknown) => void;
 }
+
+const NO_ENTRIES: NonNullable<HttpAnswer['extra']> = [];
 
 type State = 'waiting' | 'answering' | 'complete' | 'aborted';
 
@@ -39,7 +41,8 @@ export abstract class AnsweringSide implements HttpResponse {
   readonly #isHead: boolean;
   readonly #reportFault: (error: unknown) => void;
   #state: State = 'waiting';
-  #abortCallbacks: (() => void)[] | undefined;
+  /** Nearly always one; ten thousand held requests would pay for an array each. */
+  #onAbort: (() => void) | undefined;
 
   constructor(isHead: boolean, deps: AnsweringDeps) {
     this.#isHead = isHead;
@@ -58,7 +61,7 @@ export abstract class AnsweringSide implements HttpResponse {
 
   onAbort(callback: () => void): void {
     if (this.#state === 'aborted') callback();
-    else if (this.#state !== 'complete') (this.#abortCallbacks ??= []).push(callback);
+    else if (this.#state !== 'complete') this.#onAbort = both(this.#onAbort, callback, this.#reportFault);
   }
 
   send(answer: HttpAnswer): void {
@@ -76,7 +79,13 @@ export abstract class AnsweringSide implements HttpResponse {
     this.#state = 'answering';
     this.metrics.answered(status);
     if (!this.#isHead && !isBodiless(status)) return this.beginStream(status, rendered);
-    this.writeWhole({ status, headers: rendered, extra: [], parts: [], contentLength: undefined });
+    this.writeWhole({
+      status,
+      headers: rendered,
+      extra: NO_ENTRIES,
+      body: undefined,
+      contentLength: undefined,
+    });
     return DISCARDING_STREAM;
   }
 
@@ -101,23 +110,17 @@ export abstract class AnsweringSide implements HttpResponse {
     if (!this.pending) return;
     this.#state = 'aborted';
     this.metrics.aborted();
-    const callbacks = this.#abortCallbacks ?? [];
-    this.#abortCallbacks = undefined;
+    const onAbort = this.#onAbort;
+    this.#onAbort = undefined;
     this.released();
-    for (const callback of callbacks) {
-      try {
-        callback();
-      } catch (error) {
-        this.#reportFault(error);
-      }
-    }
+    runSafely(onAbort, this.#reportFault);
   }
 
   /** For the driver: everything was handed over well. */
   protected completed(): void {
     if (!this.pending) return;
     this.#state = 'complete';
-    this.#abortCallbacks = undefined;
+    this.#onAbort = undefined;
     this.released();
   }
 
@@ -128,23 +131,50 @@ export abstract class AnsweringSide implements HttpResponse {
 
   #prepare(answer: HttpAnswer): PreparedAnswer {
     checkStatus(answer.status);
-    const extra = answer.extra ?? [];
+    const extra = answer.extra ?? NO_ENTRIES;
     if (extra.length > 0) checkHeaderEntries(extra);
-    const parts = bodyParts(answer.body);
     const bodiless = isBodiless(answer.status);
-    let length = 0;
-    for (const part of parts) length += part.length;
     return {
       status: answer.status,
       headers: renderedHeaders(answer.headers),
       extra,
-      parts: this.#isHead || bodiless ? [] : parts,
-      contentLength: bodiless ? undefined : length,
+      body: this.#isHead || bodiless ? undefined : answer.body,
+      contentLength: bodiless ? undefined : lengthOf(answer.body),
     };
   }
 }
 
-function bodyParts(body: HttpAnswer['body']): readonly Uint8Array[] {
+function lengthOf(body: HttpAnswer['body']): number {
+  if (!body) return 0;
+  if (body instanceof Uint8Array) return body.length;
+  let length = 0;
+  for (const part of body) length += part.length;
+  return length;
+}
+
+function runSafely(callback: (() => void) | undefined, reportFault: (error: unknown) => void): void {
+  try {
+    callback?.();
+  } catch (error) {
+    reportFault(error);
+  }
+}
+
+/** Runs one after the other; the second also when the first fails. */
+function both(
+  first: (() => void) | undefined,
+  second: () => void,
+  reportFault: (error: unknown) => void,
+): () => void {
+  if (!first) return second;
+  return () => {
+    runSafely(first, reportFault);
+    second();
+  };
+}
+
+/** A body as the buffers it is made of. */
+export function bodyParts(body: HttpAnswer['body']): readonly Uint8Array[] {
   if (!body) return [];
   return body instanceof Uint8Array ? [body] : body;
 }

@@ -1,5 +1,6 @@
 import type { Counter, Gauge } from 'prom-client';
 import type { Metrics } from '../base/metrics.ts';
+import { BatchedCounter } from './batched-counter.ts';
 
 const CUT_REASONS = ['backlog', 'stalled'] as const;
 const REFUSAL_REASONS = ['total', 'per_address', 'pipelining'] as const;
@@ -45,11 +46,12 @@ export function createHttpMetrics(metrics: Metrics, listener: string, driver: st
   const malformed = counter(metrics, 'http_malformed_requests_total', 'Requests refused unread.', ['reason']);
   const failed = counter(metrics, 'http_handler_failures_total', 'Handlers that failed by a fault of ours.');
   const open = openConnections(metrics).labels(labels);
+  const answers = new BatchedCounter(requests);
   const byClass = ['1xx', '2xx', '3xx', '4xx', '5xx'].map((name) =>
-    requests.labels({ ...labels, status_class: name }),
+    answers.series({ ...labels, status_class: name }),
   );
   // A series that is not there until it first counts cannot be told from one that is missing.
-  for (const series of [...byClass, aborted.labels(labels), failed.labels(labels)]) series.inc(0);
+  for (const series of [aborted.labels(labels), failed.labels(labels)]) series.inc(0);
   for (const reason of CUT_REASONS) cut.inc({ ...labels, reason }, 0);
   for (const reason of REFUSAL_REASONS) refused.inc({ ...labels, reason }, 0);
   for (const reason of MALFORMED_REASONS) malformed.inc({ ...labels, reason }, 0);

@@ -73,7 +73,8 @@ class NodeHttpServer implements HttpServer {
     this.#limiter = new ConnectionLimiter(limits);
     this.#server = createServer({
       maxHeaderSize: limits.maxHeaderBytes,
-      headersTimeout: limits.headersTimeoutMs,
+      // Headers are part of the request: node:http refuses to start when they may take longer than all of it.
+      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs || limits.headersTimeoutMs),
       requestTimeout: limits.requestTimeoutMs,
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, limits.headersTimeoutMs),
       keepAliveTimeout: limits.idleTimeoutMs,

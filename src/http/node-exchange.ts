@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { AnsweringSide, type AnsweringDeps, type PreparedAnswer } from './answering-side.ts';
+import { AnsweringSide, type AnsweringDeps, bodyParts, type PreparedAnswer } from './answering-side.ts';
 import type { RenderedHeaders } from './header-block.ts';
 import { announcesBody, readBody } from './node-body.ts';
 import { resetSocket } from './reset-socket.ts';
@@ -95,7 +95,8 @@ export class NodeResponse extends AnsweringSide {
     this.#deps.onReleased(this);
   }
 
-  protected writeWhole({ status, headers, extra, parts, contentLength }: PreparedAnswer): void {
+  protected writeWhole({ status, headers, extra, body, contentLength }: PreparedAnswer): void {
+    const parts = bodyParts(body);
     const bodyStillComing = announcesBody(this.#message) && !this.#message.complete;
     const pairs = [...headers.pairs, ...extra.flat()];
     if (contentLength !== undefined) pairs.push('Content-Length', String(contentLength));

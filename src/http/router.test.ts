@@ -65,6 +65,30 @@ describe('createRouter', () => {
     expect(response.answers[0]?.status).toBe(404);
   });
 
+  it('takes patterns in the order given, and a path only where all of it matches', () => {
+    const seen: string[] = [];
+    const handler = createRouter([
+      { method: 'GET', path: '/:a/fixed/:b', handler: named('first', seen) },
+      { method: 'GET', path: '/:a/:b/:c', handler: named('second', seen) },
+      { method: 'GET', path: '/*rest', handler: named('rest', seen) },
+    ]);
+    for (const path of ['/x/fixed/y', '/x/fixed2/y', '/x/fixe/y', '/x/fixed/y/z', '/x', '/x/fixed/y']) {
+      void handler(fakeRequest({ method: 'GET', path }), new RecordedResponse());
+    }
+    expect(seen).toEqual([
+      'first {"a":"x","b":"y"}',
+      'second {"a":"x","b":"fixed2","c":"y"}',
+      'second {"a":"x","b":"fixe","c":"y"}',
+      'rest {"rest":"x/fixed/y/z"}',
+      'rest {"rest":"x"}',
+      'first {"a":"x","b":"y"}',
+    ]);
+  });
+
+  it.each(['.a', 'a.', '...', 'a'.repeat(255), '~', '@=,+-_'])('takes %s for a parameter', (name) => {
+    expect(route('GET', `/live/${name}/index.m3u8`).seen).toEqual([`playlist {"stream":"${name}"}`]);
+  });
+
   it('answers another method with 405, Allow and a problem a page can read', () => {
     const { response } = route('DELETE', '/v1/assets');
     const [answer] = response.answers;

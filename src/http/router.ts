@@ -1,5 +1,6 @@
 import { AppError } from '../base/errors.ts';
 import { type PreflightOptions, preflightAnswer } from './cors.ts';
+import { PathScan } from './path-scan.ts';
 import { problemAnswer } from './problem.ts';
 import type { HttpAnswer, HttpHandler, HttpRequest, HttpResponse } from './types.ts';
 
@@ -25,14 +26,8 @@ export interface Route {
 /** Longest path that is looked at; a longer one is not found. */
 export const MAX_PATH_LENGTH = 1024;
 
-/**
- * What a parameter may look like. Nothing is decoded, so `%`, backslash, control characters and unicode simply do
- * not match, and `.` and `..` are refused: no later step can see a path other than the one matched here.
- */
-const SEGMENT = /^(?!\.{1,2}$)[A-Za-z0-9._~@=,+-]{1,255}$/;
-
 interface Resource {
-  readonly segments: readonly string[];
+  readonly path: string;
   readonly methods: Map<string, RouteHandler>;
   readonly preflight: HttpAnswer;
 }
@@ -47,18 +42,18 @@ export function createRouter(
   preflight: Omit<PreflightOptions, 'methods'> = {},
 ): HttpHandler {
   const resources = collect(routes, preflight);
-  const exact = new Map(resources.filter(isExact).map((resource) => [resource.segments.join('/'), resource]));
-  const patterns = resources.filter((resource) => !isExact(resource));
+  const exact = new Map(resources.filter(isExact).map((resource) => [resource.path, resource]));
+  const patterns = resources.filter((resource) => !isExact(resource)).map(toPattern);
+  const scan = new PathScan();
 
   return (request, response) => {
     const { path } = request;
     if (path.length > MAX_PATH_LENGTH) return notFound(response);
     const fixed = exact.get(path);
     if (fixed) return answer(fixed, {}, request, response);
-    const segments = path.split('/');
-    for (const resource of patterns) {
-      const params = match(resource.segments, segments);
-      if (params) return answer(resource, params, request, response);
+    scan.read(path);
+    for (const pattern of patterns) {
+      if (matches(pattern, scan)) return answer(pattern.resource, paramsOf(pattern, scan), request, response);
     }
     return notFound(response);
   };
@@ -77,37 +72,57 @@ function collect(routes: readonly Route[], preflight: Omit<PreflightOptions, 'me
     if (get && !methods.has('HEAD')) methods.set('HEAD', get);
     const allowed = [...methods.keys(), 'OPTIONS'];
     return {
-      segments: path.split('/'),
+      path,
       methods,
       preflight: preflightAnswer({ ...preflight, methods: allowed }),
     };
   });
 }
 
-function isExact(resource: Resource): boolean {
-  return resource.segments.every((segment) => !segment.startsWith(':') && !segment.startsWith('*'));
+function isExact({ path }: Resource): boolean {
+  return !/\/[:*]/.test(path);
 }
 
-function match(pattern: readonly string[], segments: readonly string[]): PathParams | undefined {
-  const params: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const [index, part] of pattern.entries()) {
-    if (part.startsWith('*')) {
-      const rest = segments.slice(index);
-      if (rest.length === 0 || !rest.every((segment) => SEGMENT.test(segment))) return undefined;
-      params[part.slice(1)] = rest.join('/');
-      return params;
-    }
-    const segment = segments[index];
-    if (segment === undefined) return undefined;
-    if (!part.startsWith(':')) {
-      if (segment !== part) return undefined;
-    } else if (SEGMENT.test(segment)) {
-      params[part.slice(1)] = segment;
-    } else {
-      return undefined;
-    }
+/** A path with parameters, taken apart once. */
+interface Pattern {
+  readonly resource: Resource;
+  /** Segment by segment: the text it must be, or undefined where a parameter stands. */
+  readonly texts: readonly (string | undefined)[];
+  readonly params: readonly { readonly name: string; readonly index: number }[];
+  /** Name of the parameter that takes the rest; it begins behind `texts`. */
+  readonly rest: string | undefined;
+}
+
+function toPattern(resource: Resource): Pattern {
+  const segments = resource.path.split('/');
+  const last = segments.at(-1) ?? '';
+  const rest = last.startsWith('*') ? last.slice(1) : undefined;
+  const fixed = rest === undefined ? segments : segments.slice(0, -1);
+  const isParam = (segment: string): boolean => segment.startsWith(':');
+  return {
+    resource,
+    texts: fixed.map((segment) => (isParam(segment) ? undefined : segment)),
+    params: fixed.flatMap((segment, index) => (isParam(segment) ? [{ name: segment.slice(1), index }] : [])),
+    rest,
+  };
+}
+
+function matches({ texts, rest }: Pattern, scan: PathScan): boolean {
+  const fixed = texts.length;
+  if (rest === undefined ? scan.count !== fixed : scan.count <= fixed) return false;
+  for (let i = 0; i < fixed; i++) {
+    const text = texts[i];
+    if (text === undefined ? !scan.isPlain(i) : !scan.is(i, text)) return false;
   }
-  return segments.length === pattern.length ? params : undefined;
+  for (let i = fixed; i < scan.count; i++) if (!scan.isPlain(i)) return false;
+  return true;
+}
+
+function paramsOf({ params, texts, rest }: Pattern, scan: PathScan): PathParams {
+  const values: Record<string, string> = {};
+  for (const { name, index } of params) values[name] = scan.segment(index);
+  if (rest !== undefined) values[rest] = scan.rest(texts.length);
+  return values;
 }
 
 function answer(

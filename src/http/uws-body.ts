@@ -16,8 +16,8 @@ export class UwsWholeBody {
   /** Where part `#index` starts in the body. */
   #partStart = 0;
   #waiting = false;
-  /** When the socket last took bytes. */
-  lastProgressMs: number;
+  /** When the socket last took bytes; counts from the first time that it did not take all. */
+  lastProgressMs = Number.POSITIVE_INFINITY;
 
   constructor(
     res: NativeResponse,
@@ -31,12 +31,10 @@ export class UwsWholeBody {
     this.#totalBytes = totalBytes;
     this.#clock = clock;
     this.#onDone = onDone;
-    this.lastProgressMs = clock.monotonicMs();
   }
 
   /** Offers bytes from `offset` of the body on. `false` when the socket is full. */
   pump(offset: number): boolean {
-    this.lastProgressMs = this.#clock.monotonicMs();
     this.#seek(offset);
     for (let part = this.#parts[this.#index]; part; part = this.#parts[++this.#index]) {
       const from = Math.max(0, offset - this.#partStart);
@@ -46,7 +44,7 @@ export class UwsWholeBody {
         return true;
       }
       if (!ok) {
-        this.#waitForDrain();
+        this.waitForDrain();
         return false;
       }
       this.#partStart += part.length;
@@ -61,7 +59,9 @@ export class UwsWholeBody {
     }
   }
 
-  #waitForDrain(): void {
+  /** Goes on when the socket, which is full now, has room again. */
+  waitForDrain(): void {
+    this.lastProgressMs = this.#clock.monotonicMs();
     if (this.#waiting) return;
     this.#waiting = true;
     this.#res.onWritable((offset) => this.pump(offset));

@@ -48,6 +48,7 @@ class UwsHttpServer implements HttpServer {
   readonly #scan: HeaderScan;
   readonly #answering: UwsAnsweringDeps;
   readonly #byAddress: AddressEstimate;
+  /** Those that were not answered within their handler. */
   readonly #exchanges = new Set<UwsResponse>();
   #openConnections = 0;
   #lastReleaseMs = 0;
@@ -117,9 +118,8 @@ class UwsHttpServer implements HttpServer {
   }
 
   #requested(res: NativeResponse, req: NativeRequest): void {
-    const request = new UwsRequest(res, req);
+    const request = new UwsRequest(res, req, this.#scan);
     const response = new UwsResponse(res, request.method === 'HEAD', this.#answering);
-    this.#exchanges.add(response);
     try {
       const fault = this.#scan.faultOf(req, request.path, request.query);
       const served = !fault && METHODS.includes(request.method);
@@ -133,6 +133,8 @@ class UwsHttpServer implements HttpServer {
     }
     request.expire();
     response.leaveHandler();
+    // Most are answered by now and never come in here.
+    if (response.pending) this.#exchanges.add(response);
   }
 
   #refuse(fault: MalformedReason, response: UwsResponse): void {
@@ -144,7 +146,7 @@ class UwsHttpServer implements HttpServer {
 
   #released(response: UwsResponse): void {
     this.#exchanges.delete(response);
-    this.#lastReleaseMs = this.#deps.clock.monotonicMs();
+    if (this.#closing) this.#lastReleaseMs = this.#deps.clock.monotonicMs();
   }
 
   #cutStalled(nowMs: number): void {

@@ -1,10 +1,11 @@
 import { STATUS_CODES } from 'node:http';
 import type { Clock } from '../base/clock.ts';
 import { addressText } from './address.ts';
-import { AnsweringSide, type AnsweringDeps, type PreparedAnswer } from './answering-side.ts';
+import { AnsweringSide, type AnsweringDeps, bodyParts, type PreparedAnswer } from './answering-side.ts';
 import type { RenderedHeaders } from './header-block.ts';
-import type { BodyStream, HttpLimits, HttpRequest } from './types.ts';
+import type { BodyStream, HttpAnswer, HttpLimits, HttpRequest } from './types.ts';
 import { UwsBodyStream, UwsWholeBody } from './uws-body.ts';
+import type { HeaderScan } from './uws-header-scan.ts';
 import { MAX_CORKED_WRITE_BYTES, type NativeRequest, type NativeResponse } from './uws-native.ts';
 
 /** Room kept in the cork buffer for the status line and the headers that are written one by one. */
@@ -23,15 +24,18 @@ export class UwsRequest implements HttpRequest {
   readonly path: string;
   readonly query: string;
   readonly #res: NativeResponse;
+  readonly #scan: HeaderScan;
   #req: NativeRequest | undefined;
   #remoteAddress: string | undefined;
 
-  constructor(res: NativeResponse, req: NativeRequest) {
+  /** `scan` is of this request for as long as the request may be read. */
+  constructor(res: NativeResponse, req: NativeRequest, scan: HeaderScan) {
     this.method = req.getCaseSensitiveMethod();
     this.path = req.getUrl();
     this.query = req.getQuery() ?? '';
     this.#res = res;
     this.#req = req;
+    this.#scan = scan;
   }
 
   get remoteAddress(): string {
@@ -40,7 +44,8 @@ export class UwsRequest implements HttpRequest {
   }
 
   header(name: string): string {
-    return this.#live().getHeader(name);
+    const req = this.#live();
+    return this.#scan.noted(name) ?? req.getHeader(name);
   }
 
   body(): Promise<Uint8Array> {
@@ -120,7 +125,8 @@ export class UwsResponse extends AnsweringSide {
   }
 
   protected writeWhole(answer: PreparedAnswer): void {
-    this.cork(() => this.#writeCorked(answer));
+    if (this.#corked) this.#writeCorked(answer);
+    else this.#res.cork(() => this.#writeCorked(answer));
   }
 
   protected beginStream(status: number, headers: RenderedHeaders): BodyStream {
@@ -136,11 +142,12 @@ export class UwsResponse extends AnsweringSide {
   }
 
   #writeHead(status: number, headers: RenderedHeaders): void {
-    this.#res.writeStatus(STATUS_LINES.get(status) ?? `${status} `);
+    // 200 is what the library writes by itself.
+    if (status !== 200) this.#res.writeStatus(STATUS_LINES.get(status) ?? `${status} `);
     if (headers.firstName.length > 0) this.#res.writeHeader(headers.firstName, headers.firstValueAndRest);
   }
 
-  #writeCorked({ status, headers, extra, parts, contentLength }: PreparedAnswer): void {
+  #writeCorked({ status, headers, extra, body, contentLength }: PreparedAnswer): void {
     const res = this.#res;
     const last = this.#mustClose();
     this.#writeHead(status, headers);
@@ -150,15 +157,24 @@ export class UwsResponse extends AnsweringSide {
       headBytes += name.length + value.length + 4;
     }
     const bodyBytes = contentLength ?? 0;
-    if (parts.length === 0 && contentLength !== 0) this.#endBodiless(contentLength, last);
+    if (!body && contentLength !== 0) this.#endBodiless(contentLength, last);
     else if (headBytes + bodyBytes <= MAX_CORKED_WRITE_BYTES - HEAD_ROOM_BYTES) {
-      res.end(parts.length === 1 ? parts[0] : Buffer.concat(parts, bodyBytes), last);
+      res.end(body instanceof Uint8Array ? body : Buffer.concat(bodyParts(body), bodyBytes), last);
       this.completed();
     } else {
       if (last) res.writeHeader('Connection', 'close');
-      this.#body = new UwsWholeBody(res, parts, bodyBytes, this.#deps.clock, () => this.completed());
-      this.#body.pump(0);
+      this.#sendLarge(body, bodyBytes);
     }
+  }
+
+  #sendLarge(body: HttpAnswer['body'], bodyBytes: number): void {
+    // A reader that keeps up takes a body in one piece at once, and needs nothing that remembers where it was.
+    const atOnce = body instanceof Uint8Array;
+    if (atOnce && this.#res.tryEnd(body, bodyBytes)[1]) return this.completed();
+    const done = (): void => this.completed();
+    this.#body = new UwsWholeBody(this.#res, bodyParts(body), bodyBytes, this.#deps.clock, done);
+    if (atOnce) this.#body.waitForDrain();
+    else this.#body.pump(0);
   }
 
   #endBodiless(contentLength: number | undefined, last: boolean): void {

@@ -36,6 +36,23 @@ describe('HeaderScan', () => {
     expect(scan.faultOf(requestWith([host]), '/', '')).toBeUndefined();
   });
 
+  it('notes the values that answers depend on, of the first line of a name, for this request only', () => {
+    const scan = new HeaderScan(1000);
+    const lines = [
+      ['range', 'bytes=0-1'],
+      ['range', 'bytes=2-3'],
+      ['if-range', '"a"'],
+      ['if-none-match', '"b"'],
+      ['accept-encoding', 'gzip'],
+      ['x-range', 'no'],
+    ] as const;
+    scan.faultOf(requestWith([host, ...lines]), '/', '');
+    const names = ['range', 'if-range', 'if-none-match', 'accept-encoding', 'host'];
+    expect(names.map((name) => scan.noted(name))).toEqual(['bytes=0-1', '"a"', '"b"', 'gzip', undefined]);
+    scan.faultOf(requestWith([host]), '/', '');
+    expect(names.map((name) => scan.noted(name))).toEqual(['', '', '', '', undefined]);
+  });
+
   it('counts path and query', () => {
     expect(new HeaderScan(100).faultOf(requestWith([host]), `/${'p'.repeat(50)}`, 'q'.repeat(50))).toBe(
       'too_large',

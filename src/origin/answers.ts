@@ -1,6 +1,9 @@
+import type { Counter } from 'prom-client';
 import type { AppError } from '../base/errors.ts';
+import { BatchedCounter, type Series } from '../http/batched-counter.ts';
 import { isNotModified } from '../http/conditional.ts';
 import { corsHeaderBlock } from '../http/cors.ts';
+import { headerBlock } from '../http/header-block.ts';
 import { problemAnswer } from '../http/problem.ts';
 import type { BodyStream, HeaderBlock, HttpAnswer, HttpResponse } from '../http/types.ts';
 import type { SegmentPlan } from '../stream/live-window.ts';
@@ -57,13 +60,21 @@ export interface CodedText {
   readonly tag: string;
 }
 
+/** The answer with one version of a text in one coding. */
+interface TextAnswer extends HttpAnswer {
+  readonly tag: string;
+  readonly etag: string;
+}
+
 /** Gives answers their headers, from blocks that are rendered once per kind, and counts them. */
 export class Answers {
-  readonly #metrics: OriginMetrics;
+  readonly #counts: ResponseCounts;
   readonly #blocks = new Map<string, HeaderBlock>();
+  /** Answers with a text by the bytes they send: one version of a playlist is sent very many times. */
+  readonly #texts = new WeakMap<Uint8Array, Map<AnswerKind, TextAnswer>>();
 
   constructor(metrics: OriginMetrics) {
-    this.#metrics = metrics;
+    this.#counts = new ResponseCounts(metrics.responses);
   }
 
   /** Headers of a kind of answer. The same arguments give the same block. */
@@ -90,12 +101,12 @@ export class Answers {
   }
 
   send(response: HttpResponse, kind: AnswerKind, answer: HttpAnswer): void {
-    this.#metrics.responses.inc({ kind, status: answer.status });
+    this.#counts.add(kind, answer.status);
     response.send(answer);
   }
 
   open(response: HttpResponse, kind: AnswerKind, headers: HeaderBlock): BodyStream {
-    this.#metrics.responses.inc({ kind, status: 200 });
+    this.#counts.add(kind, 200);
     return response.open(200, headers);
   }
 
@@ -108,12 +119,32 @@ export class Answers {
     plan?: SegmentPlan,
   ): void {
     const gzip = asked.acceptsGzip ? text.gzip : undefined;
+    const answer = this.#textAnswer(kind, text, gzip, plan);
+    if (asked.ifNoneMatch === '' || !isNotModified(asked.ifNoneMatch, answer.etag)) {
+      this.send(response, kind, answer);
+    } else {
+      this.send(response, kind, { status: 304, headers: answer.headers });
+    }
+  }
+
+  #textAnswer(
+    kind: AnswerKind,
+    text: CodedText,
+    gzip: Uint8Array | undefined,
+    plan?: SegmentPlan,
+  ): TextAnswer {
+    const body = gzip ?? text.identity;
+    const ofBody = this.#texts.get(body) ?? new Map<AnswerKind, TextAnswer>();
+    const known = ofBody.get(kind);
+    if (known?.tag === text.tag) return known;
+    const { tag } = text;
+    const etag = gzip ? `"${tag}-gz"` : `"${tag}"`;
     const coding: Entry[] = gzip ? [['Content-Encoding', 'gzip']] : [];
-    const headers = this.headers(kind, text.contentType, plan, [['Vary', 'Accept-Encoding'], ...coding]);
-    const etag = gzip ? `"${text.tag}-gz"` : `"${text.tag}"`;
-    const extra: Entry[] = [['ETag', etag]];
-    if (isNotModified(asked.ifNoneMatch, etag)) this.send(response, kind, { status: 304, headers, extra });
-    else this.send(response, kind, { status: 200, headers, extra, body: gzip ?? text.identity });
+    const shared = this.headers(kind, text.contentType, plan, [['Vary', 'Accept-Encoding'], ...coding]);
+    const headers = headerBlock([...shared.entries, ['ETag', etag]]);
+    const answer = { status: 200, headers, body, tag, etag };
+    this.#texts.set(body, ofBody.set(kind, answer));
+    return answer;
   }
 
   /** Answers with problem+json; the kind says how long caches may keep it. */
@@ -121,5 +152,27 @@ export class Answers {
     const extra: Entry[] = error.status === 503 ? [['Retry-After', RETRY_AFTER_SECONDS]] : [];
     const problem = problemAnswer(error, extra);
     this.send(response, kind, { ...problem, headers: this.headers(kind, 'application/problem+json') });
+  }
+}
+
+/** Counts answers by kind and status. */
+class ResponseCounts {
+  readonly #counter: BatchedCounter<'kind' | 'status'>;
+  readonly #series = new Map<AnswerKind, Map<number, Series>>();
+
+  constructor(counter: Counter<'kind' | 'status'>) {
+    this.#counter = new BatchedCounter(counter);
+  }
+
+  add(kind: AnswerKind, status: number): void {
+    const series = this.#series.get(kind)?.get(status) ?? this.#begin(kind, status);
+    series.inc();
+  }
+
+  #begin(kind: AnswerKind, status: number): Series {
+    const ofKind = this.#series.get(kind) ?? new Map<number, Series>();
+    const series = this.#counter.series({ kind, status });
+    this.#series.set(kind, ofKind.set(status, series));
+    return series;
   }
 }

@@ -25,6 +25,7 @@ const CODING = /^\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?
 
 /** Whether an Accept-Encoding header takes gzip (RFC 9110 12.5.3). Only an explicit word counts for absent headers. */
 export function acceptsGzip(acceptEncoding: string): boolean {
+  if (acceptEncoding === '') return false;
   let wildcard = false;
   for (const item of acceptEncoding.split(',', 16)) {
     const [, coding = '', weight = '1'] = CODING.exec(item) ?? [];

@@ -44,10 +44,12 @@ describe('an initialization segment', () => {
 });
 
 describe('a complete segment', () => {
-  it('is served from its chunks, which are not joined', () => {
+  it('is served in one piece, the same for everybody', async () => {
     const response = live.get(`video/p1/${L}.m4s`);
     expect(response.status).toBe(200);
-    expect(response.answer?.body).toHaveLength(PARTS_PER_SEGMENT);
+    expect(response.answer?.body).toBeInstanceOf(Uint8Array);
+    expect(live.get(`video/p1/${L}.m4s`).answer?.body).toBe(response.answer?.body);
+    expect(await live.metric('origin_joined_bytes')).toBe(segmentText(L).length);
     expect(response.text()).toBe(segmentText(L));
     expect(response.header('content-type')).toBe('video/mp4');
     expect(response.header('cache-control')).toBe('public, max-age=3600, immutable');
@@ -71,6 +73,26 @@ describe('a complete segment', () => {
     expect(response.header('content-range')).toBe(
       `bytes ${first}-${first + expected.length - 1}/${whole.length}`,
     );
+  });
+
+  it('is not joined for who asks for a range, its headers, or whether it changed', async () => {
+    const etag = `"p1-${L}-${segmentText(L).length}"`;
+    for (const init of [
+      { headers: { range: 'bytes=3-60' } },
+      { headers: { 'if-none-match': etag } },
+      { method: 'HEAD' },
+    ]) {
+      expect(live.get(`video/p1/${L}.m4s`, init).header('etag')).toBe(etag);
+    }
+    expect(await live.metric('origin_joined_bytes')).toBe(0);
+  });
+
+  it('has the same ranges after it was joined', () => {
+    const headers = { range: 'bytes=20-60' };
+    const before = live.get(`video/p1/${L}.m4s`, { headers }).text();
+    live.get(`video/p1/${L}.m4s`);
+    expect(live.get(`video/p1/${L}.m4s`, { headers }).text()).toBe(before);
+    expect(before).toBe(segmentText(L).slice(20, 61));
   });
 
   it('answers 416 to a range past its end, with its size', () => {

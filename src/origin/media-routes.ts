@@ -1,6 +1,6 @@
 import { AppError } from '../base/errors.ts';
 import { ifRangeAllows, isNotModified } from '../http/conditional.ts';
-import { contentRange, parseRange, unsatisfiedContentRange } from '../http/range.ts';
+import { type ByteRange, contentRange, parseRange, unsatisfiedContentRange } from '../http/range.ts';
 import type { HttpResponse } from '../http/types.ts';
 import type { MediaPath } from '../packager/media-path.ts';
 import type { Part, Rendition, Segment } from '../stream/live-window.ts';
@@ -8,6 +8,7 @@ import type { Answers } from './answers.ts';
 import type { Asked } from './asked.ts';
 import { sliceBuffers } from './byte-slices.ts';
 import type { AnswerKind } from './cache-policy.ts';
+import { JoinedBodies, MAX_JOINED_BYTES } from './joined-bodies.ts';
 import {
   decidePart,
   decideSegment,
@@ -18,6 +19,7 @@ import {
 import type { OriginMetrics } from './origin-metrics.ts';
 import type { StreamEndpoint } from './stream-endpoint.ts';
 import type { Waiter } from './wait-room.ts';
+import { WholeMedia } from './whole-media.ts';
 
 type PathOf<K extends MediaPath['kind']> = Extract<MediaPath, { kind: K }>;
 
@@ -29,25 +31,20 @@ interface MediaRequest {
   readonly response: HttpResponse;
 }
 
-/** Complete bytes behind an immutable URL. */
-interface WholeMedia {
-  readonly kind: 'init' | 'segment' | 'part';
-  readonly buffers: readonly Uint8Array[];
-  readonly sizeBytes: number;
-  /** Names the bytes within the stream: period, number, part. */
-  readonly name: string;
-}
-
 const CONTENT_TYPES = { video: 'video/mp4', audio: 'audio/mp4' } as const;
 
 /** Answers requests for initialization segments, segments and parts. */
 export class MediaRoutes {
   readonly #answers: Answers;
   readonly #metrics: OriginMetrics;
+  readonly #bodies: JoinedBodies;
+  /** By segment, part or initialization segment; goes with them when they leave the window. */
+  readonly #whole = new WeakMap<object, WholeMedia>();
 
   constructor(answers: Answers, metrics: OriginMetrics) {
     this.#answers = answers;
     this.#metrics = metrics;
+    this.#bodies = new JoinedBodies(MAX_JOINED_BYTES, metrics.joinedBytes);
   }
 
   serve(endpoint: StreamEndpoint, path: MediaPath, asked: Asked, response: HttpResponse): void {
@@ -68,22 +65,23 @@ export class MediaRoutes {
     const period = request.endpoint.window.periods.find(({ id }) => id === path.period);
     const bytes = period?.inits.get(path.rendition);
     if (!bytes) return this.#missing(request.response);
-    this.#whole(request, {
-      kind: 'init',
-      buffers: [bytes],
-      sizeBytes: bytes.length,
-      name: `${path.period}-init`,
-    });
+    const known = this.#whole.get(bytes);
+    if (known) return this.#send(request, known);
+    const name = `${path.period}-init`;
+    this.#send(
+      request,
+      this.#remember(bytes, request, 'init', name, bytes.length, () => [bytes]),
+    );
   }
 
   #segment(request: MediaRequest, path: PathOf<'segment'>): void {
-    const { endpoint, response } = request;
+    const { endpoint, rendition, response } = request;
+    const outcome = decideSegment(endpoint.window, rendition, path);
+    if (outcome.kind !== 'not-yet') return this.#settleSegment(request, path, outcome);
     const decide = (): SegmentOutcome | undefined => {
-      const outcome = decideSegment(endpoint.window, request.rendition, path);
-      return outcome.kind === 'not-yet' ? undefined : outcome;
+      const later = decideSegment(endpoint.window, rendition, path);
+      return later.kind === 'not-yet' ? undefined : later;
     };
-    const outcome = decide();
-    if (outcome) return this.#settleSegment(request, path, outcome);
     const key = `${path.rendition}/${path.period}/${path.number}`;
     const held = endpoint.segments.hold(
       { key, decide },
@@ -99,7 +97,7 @@ export class MediaRoutes {
   #settleSegment(request: MediaRequest, path: PathOf<'segment'>, outcome: SegmentOutcome): void {
     switch (outcome.kind) {
       case 'whole':
-        return this.#whole(request, wholeSegment(outcome.segment));
+        return this.#send(request, this.#wholeSegment(request, outcome.segment));
       case 'growing':
         return this.#growing(request, outcome.segment);
       case 'missing':
@@ -108,13 +106,13 @@ export class MediaRoutes {
   }
 
   #part(request: MediaRequest, path: PathOf<'part'>): void {
-    const { endpoint, response } = request;
+    const { endpoint, rendition, response } = request;
+    const outcome = decidePart(endpoint.window, rendition, path, path.part);
+    if (outcome.kind !== 'not-yet') return this.#settlePart(request, path, outcome);
     const decide = (): PartOutcome | undefined => {
-      const outcome = decidePart(endpoint.window, request.rendition, path, path.part);
-      return outcome.kind === 'not-yet' ? undefined : outcome;
+      const later = decidePart(endpoint.window, rendition, path, path.part);
+      return later.kind === 'not-yet' ? undefined : later;
     };
-    const outcome = decide();
-    if (outcome) return this.#settlePart(request, path, outcome);
     const key = `${path.rendition}/${path.period}/${path.number}.${path.part}`;
     const held = endpoint.parts.hold(
       { key, decide },
@@ -124,31 +122,70 @@ export class MediaRoutes {
   }
 
   #settlePart(request: MediaRequest, path: PathOf<'part'>, outcome: PartOutcome): void {
-    if (outcome.kind === 'part') this.#whole(request, wholePart(outcome.segment, outcome.part));
-    else this.#missing(request.response, isAhead(request.rendition, path.number));
+    if (outcome.kind === 'part') {
+      return this.#send(request, this.#wholePart(request, outcome.segment, outcome.part));
+    }
+    this.#missing(request.response, isAhead(request.rendition, path.number));
+  }
+
+  #wholeSegment(request: MediaRequest, segment: Segment): WholeMedia {
+    const name = (): string => `${segment.period.id}-${segment.number}`;
+    return (
+      this.#whole.get(segment) ??
+      this.#remember(segment, request, 'segment', name(), segment.sizeBytes, () =>
+        segment.chunks.map((chunk) => chunk.bytes),
+      )
+    );
+  }
+
+  #wholePart(request: MediaRequest, segment: Segment, part: Part): WholeMedia {
+    const known = this.#whole.get(part);
+    if (known) return known;
+    const name = `${segment.period.id}-${segment.number}.${part.index}`;
+    return this.#remember(part, request, 'part', name, part.sizeBytes, () =>
+      segment.chunks.slice(part.firstChunk, part.endChunk).map((chunk) => chunk.bytes),
+    );
+  }
+
+  #remember(
+    source: object,
+    { rendition }: MediaRequest,
+    kind: WholeMedia['kind'],
+    name: string,
+    sizeBytes: number,
+    chunks: () => readonly Uint8Array[],
+  ): WholeMedia {
+    const headers = this.#answers.headers(kind, CONTENT_TYPES[rendition.kind]);
+    const media = new WholeMedia(kind, name, sizeBytes, headers, chunks);
+    this.#whole.set(source, media);
+    return media;
   }
 
   /** A complete body: all of it, a range of it, or word that the client has it already. */
-  #whole({ rendition, asked, response }: MediaRequest, media: WholeMedia): void {
-    const { kind, sizeBytes } = media;
-    const etag = `"${media.name}-${sizeBytes}"`;
-    const headers = this.#answers.headers(kind, CONTENT_TYPES[rendition.kind]);
-    const tag = ['ETag', etag] as const;
-    if (isNotModified(asked.ifNoneMatch, etag)) {
-      return this.#answers.send(response, kind, { status: 304, headers, extra: [tag] });
+  #send({ asked, response }: MediaRequest, media: WholeMedia): void {
+    const { kind, etag, headers, sizeBytes } = media;
+    if (asked.ifNoneMatch !== '' && isNotModified(asked.ifNoneMatch, etag)) {
+      return this.#answers.send(response, kind, { status: 304, headers });
     }
-    const range = ifRangeAllows(asked.ifRange, etag) ? parseRange(asked.range, sizeBytes) : undefined;
-    if (range === undefined) {
-      return this.#answers.send(response, kind, { status: 200, headers, extra: [tag], body: media.buffers });
+    if (asked.range !== '' && ifRangeAllows(asked.ifRange, etag)) {
+      const range = parseRange(asked.range, sizeBytes);
+      if (range) return this.#sendRange(response, media, range);
     }
+    // The length of a body that is not sent is all that is asked of it.
+    const body = asked.head ? media.chunks() : this.#bodies.get(media.joined, media.chunks);
+    this.#answers.send(response, kind, { status: 200, headers, body });
+  }
+
+  #sendRange(response: HttpResponse, media: WholeMedia, range: ByteRange | 'unsatisfiable'): void {
+    const { kind, headers, sizeBytes } = media;
     if (range === 'unsatisfiable') {
       const bounds = ['Content-Range', unsatisfiedContentRange(sizeBytes)] as const;
       const refused = this.#answers.headers('refused', '');
       return this.#answers.send(response, kind, { status: 416, headers: refused, extra: [bounds] });
     }
-    const body = sliceBuffers(media.buffers, range.start, range.end);
+    const body = sliceBuffers(media.chunks(), range.start, range.end);
     const bounds = ['Content-Range', contentRange(range, sizeBytes)] as const;
-    this.#answers.send(response, kind, { status: 206, headers, extra: [tag, bounds], body });
+    this.#answers.send(response, kind, { status: 206, headers, extra: [bounds], body });
   }
 
   /** The chunks there are, at once, and each one to come as soon as it is complete. A range is not looked at. */
@@ -187,22 +224,4 @@ export class MediaRoutes {
       new AppError(ahead ? 'ORIGIN_MEDIA_NOT_YET' : 'ORIGIN_MEDIA_NOT_FOUND'),
     );
   }
-}
-
-function wholeSegment(segment: Segment): WholeMedia {
-  return {
-    kind: 'segment',
-    buffers: segment.chunks.map((chunk) => chunk.bytes),
-    sizeBytes: segment.sizeBytes,
-    name: `${segment.period.id}-${segment.number}`,
-  };
-}
-
-function wholePart(segment: Segment, part: Part): WholeMedia {
-  return {
-    kind: 'part',
-    buffers: segment.chunks.slice(part.firstChunk, part.endChunk).map((chunk) => chunk.bytes),
-    sizeBytes: part.sizeBytes,
-    name: `${segment.period.id}-${segment.number}.${part.index}`,
-  };
 }

@@ -13,6 +13,7 @@ export class OriginMetrics {
   readonly holdsAbandoned: Counter<'kind'>;
   readonly renders: Counter<'kind'>;
   readonly growingReaders: Gauge;
+  readonly joinedBytes: Gauge;
   readonly responses: Counter<'kind' | 'status'>;
 
   constructor(metrics: Metrics) {
@@ -42,6 +43,10 @@ export class OriginMetrics {
     this.growingReaders = metrics.gauge(
       'origin_growing_readers',
       'Clients reading a segment while it grows.',
+    );
+    this.joinedBytes = metrics.gauge(
+      'origin_joined_bytes',
+      'Copies of parts and segments in one piece, kept for further requests (64 MiB at most).',
     );
     this.responses = metrics.counter('origin_responses_total', 'Answers by kind and status.', [
       'kind',

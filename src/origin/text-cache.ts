@@ -30,7 +30,7 @@ interface Entry {
   readonly text: RenderedText;
 }
 
-/** Entries kept at most; past it those of other versions go. Far above renditions × skip kinds. */
+/** Entries of one kind kept at most; past it those of other versions go. Far above renditions × skip kinds. */
 const MAX_ENTRIES = 128;
 
 /**
@@ -38,7 +38,12 @@ const MAX_ENTRIES = 128;
  * many ask.
  */
 export class TextCache {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries: { readonly [K in RenderKind]: Map<string, Entry> } = {
+    multivariant: new Map(),
+    playlist: new Map(),
+    mpd: new Map(),
+    patch: new Map(),
+  };
   readonly #renders: Counter<'kind'>;
 
   constructor(renders: Counter<'kind'>) {
@@ -47,7 +52,7 @@ export class TextCache {
 
   /** The text of that version, if it was rendered. */
   find(kind: RenderKind, name: string, version: number): RenderedText | undefined {
-    const known = this.#entries.get(`${kind} ${name}`);
+    const known = this.#entries[kind].get(name);
     return known?.version === version ? known.text : undefined;
   }
 
@@ -56,12 +61,13 @@ export class TextCache {
     if (known) return known;
     const text = new RenderedText(render());
     this.#renders.inc({ kind });
-    if (this.#entries.size >= MAX_ENTRIES) this.#dropOthers(version);
-    this.#entries.set(`${kind} ${name}`, { version, text });
+    const entries = this.#entries[kind];
+    if (entries.size >= MAX_ENTRIES) dropOthers(entries, version);
+    entries.set(name, { version, text });
     return text;
   }
+}
 
-  #dropOthers(version: number): void {
-    for (const [key, entry] of this.#entries) if (entry.version !== version) this.#entries.delete(key);
-  }
+function dropOthers(entries: Map<string, Entry>, version: number): void {
+  for (const [name, entry] of entries) if (entry.version !== version) entries.delete(name);
 }

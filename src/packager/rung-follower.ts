@@ -105,18 +105,16 @@ export class RungFollower {
     );
   }
 
+  /** What is decoded continuously goes on; else only the first frame of a segment can be a start. */
   #fits(sample: Sample, open: PlannedSegment): boolean {
-    const half = sample.duration / 2;
-    if (this.#synced) return sample.key || sample.dts - this.packager.endTicks <= half;
-    return this.packager.isEmpty && sample.key && Math.abs(sample.dts - open.startTicks) <= half;
+    if (!this.packager.isEmpty) return this.#synced;
+    const isFirst = Math.abs(sample.dts - open.startTicks) <= sample.duration / 2;
+    return isFirst && (sample.key || this.#synced);
   }
 
   #advanceTo(sample: Sample): void {
-    for (let next = this.#marks[0]; next && sample.dts >= next.startTicks; next = this.#marks[0]) {
-      const seamless = this.#synced && this.packager.endTicks >= next.startTicks - sample.duration / 2;
+    for (let next = this.#marks[0]; next && sample.dts >= next.startTicks; next = this.#marks[0])
       this.#advance();
-      if (!seamless) this.#synced = false;
-    }
   }
 
   #lose(): void {

@@ -40,6 +40,7 @@ describe('headwater', () => {
       'stream create',
       'stream rotate-key',
       'stream list',
+      'validate',
       'doctor',
       'check-config',
       'print-config',
@@ -175,14 +176,14 @@ describe('doctor', () => {
     expect(stdout).toMatch(/^fail {2}secrets +others may read .*publish-keys\.json/m);
   });
 
-  it('warns when there is no ffmpeg, which only the demo needs', async () => {
+  it('warns when there is no ffmpeg, without which streams only pass through', async () => {
     mkdirSync(join(cwd, 'empty'));
     const { code, stdout } = await runCli(['doctor', ...FREE_PORTS], {
       cwd,
       env: { PATH: join(cwd, 'empty') },
     });
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^warn {2}ffmpeg +not found; serve --demo needs it$/m);
+    expect(stdout).toMatch(/^warn {2}ffmpeg +ffmpeg not found: passthrough only, /m);
   });
 });
 

@@ -75,6 +75,12 @@ describe.each(DRIVERS)('%s driver', (driver) => {
     });
   });
 
+  it('listens whatever the limits of time are: headers never get longer than the whole request', async () => {
+    const limits = { headersTimeoutMs: 60_000, requestTimeoutMs: 1000 };
+    const { port } = await listeners.start(driver, () => undefined, limits);
+    expect(port).toBeGreaterThan(0);
+  });
+
   it('says clearly that an address is not ours', async () => {
     const opening = createHttpServer(
       { driver, host: '192.0.2.1', port: 0, limits: ROOMY },

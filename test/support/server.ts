@@ -21,8 +21,11 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
+/** No encoding unless a test is about it: it would take the two cores from everything else. */
+const TEST_DEFAULTS = ['http.maxConnectionsPerAddress=0', 'ladder.rungs=none'];
+
 export interface TestServerOptions {
-  /** `path=value`, as for `--set`. */
+  /** `path=value`, as for `--set`; the last one counts. */
   readonly set?: readonly string[];
   /** Use this data folder and leave it behind, to try a restart. */
   readonly dataDir?: string;
@@ -38,7 +41,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const loaded = loadConfig({
     cwd: dataDir,
     env: {},
-    flags: [`dataDir=${dataDir}`, 'http.maxConnectionsPerAddress=0', ...ports, ...(options.set ?? [])],
+    flags: [...TEST_DEFAULTS, `dataDir=${dataDir}`, ...ports, ...(options.set ?? [])],
   });
   if (!('config' in loaded)) throw new Error(loaded.issues.map(formatIssue).join('\n'));
   const log = createMemoryLog();

@@ -75,7 +75,11 @@ export class Controls {
   #onKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     // On a control the space bar is that control's own.
-    if (event.key === ' ' && event.target instanceof Element && event.target.closest('button, a, input'))
+    if (
+      event.key === ' ' &&
+      event.target instanceof Element &&
+      event.target.closest('button, a, input, select')
+    )
       return;
     const act = this.#keys[event.key.toLowerCase()];
     if (!act) return;

@@ -1,94 +1,228 @@
-/** How the controller steers; all times in milliseconds. */
-export interface LatencyControllerOptions {
-  /** Buffer ahead to keep. */
+/**
+ * The latency controller: how far behind the live edge a player should stay on this network, found out by watching it.
+ *
+ * Pure decisions: nothing here knows a player, a clock or a timer. `LatencyKeeper` reads the video element, asks here
+ * and acts; docs/low-latency.md explains the rules and how to take them into another page. All times in milliseconds.
+ *
+ * A *level* is what the player holds: its delay behind the live edge (dash.js, Shaka) or the least media in its buffer
+ * (hls.js).
+ */
+
+/** Where a player's level may lie. */
+export interface LatencyBounds {
+  readonly startMs: number;
+  /** Below, the player itself does not keep going, whatever the network. */
+  readonly floorMs: number;
+  readonly ceilingMs: number;
+}
+
+/** Bounds where a target was wished for: it is where to begin, and the floor when it is below. */
+export function boundsFrom(bounds: LatencyBounds, wishedMs: number | undefined): LatencyBounds {
+  if (wishedMs === undefined) return bounds;
+  const { floorMs, ceilingMs } = bounds;
+  return {
+    startMs: wishedMs,
+    floorMs: Math.min(floorMs, wishedMs),
+    ceilingMs: Math.max(ceilingMs, wishedMs),
+  };
+}
+
+/** A level that did not hold. */
+export interface FailedLevel {
+  readonly levelMs: number;
+  /** Not to be tried again before. */
+  readonly untilMs: number;
+  /** How long it was banned; twice as long when it fails again. */
+  readonly banMs: number;
+}
+
+/** All that the controller remembers. */
+export interface LatencyState {
   readonly targetMs: number;
+  /** Times the target was raised. */
+  readonly backoffs: number;
+  readonly failed: readonly FailedLevel[];
+  /** When playback began, or was moved by a seek. */
+  readonly movedAtMs: number;
+  /** When the target was last changed. */
+  readonly changedAtMs: number;
+  readonly troubleAtMs: number | undefined;
+  /** How long nothing must happen before the target is lowered by a step. */
+  readonly calmMs: number;
+  readonly dips: Dips;
 }
 
-/** What is to be done to the playback. */
-export interface LatencyDecision {
-  readonly playbackRate: number;
-  /** Jump forward by this much; undefined is no jump. */
-  readonly skipMs: number | undefined;
+/** The deepest that the buffer fell below the target, in this half minute and in the one before. */
+interface Dips {
+  readonly sinceMs: number;
+  readonly deepestMs: number;
+  readonly beforeMs: number;
 }
 
-/** Target when the page says nothing. */
-export const DEFAULT_BUFFER_TARGET_MS = 250;
-
-/** How often `take` wants a reading. */
-export const READING_EVERY_MS = 50;
-/** The buffer rises by a whole part at a time; its lows over this many readings are what playback lives on. */
-const READINGS = 10;
-
-const ABOVE_MS = 30;
-const BELOW_MS = 20;
-const FASTEST = 1.25;
-const SLOWEST = 0.9;
-/** Rate change for each millisecond off the target: 1.25 from 500 ms above on, 0.9 from 100 ms below on. */
-const GAIN_ABOVE = (FASTEST - 1) / 500;
-const GAIN_BELOW = (1 - SLOWEST) / 100;
-/** This far above the target, running faster would take too long. */
-const SKIP_ABOVE_MS = 1500;
-
-/** A stall says that the target is too low for this path: it goes up at once, and down again slowly. */
-const STALL_STEP_MS = 80;
-const MOST_RAISE_MS = 1000;
-const CALM_AFTER_MS = 20_000;
-const CALM_STEP_MS = 20;
-
-/** Keeps playback as close behind the live edge as the buffer allows. Decides only: the caller reads and acts. */
-export class LatencyController {
-  readonly #baseTargetMs: number;
-  #readings: number[] = [];
-  #raiseMs = 0;
-  #calmMs = 0;
-
-  constructor(options: LatencyControllerOptions) {
-    this.#baseTargetMs = options.targetMs;
-  }
-
-  /** Buffer aimed at, with what stalls have added to it. */
-  get targetMs(): number {
-    return this.#baseTargetMs + this.#raiseMs;
-  }
-
-  /** Takes one reading of the buffer ahead of the playhead, every `READING_EVERY_MS` while playing. */
-  take(bufferMs: number): LatencyDecision {
-    this.#readings.push(bufferMs);
-    if (this.#readings.length > READINGS) this.#readings.shift();
-    this.#calmDown();
-    const lowMs = Math.min(...this.#readings);
-    const aboveMs = lowMs - this.targetMs;
-    // One low reading is enough to slow down, but a jump or a sprint needs the whole row.
-    const full = this.#readings.length === READINGS;
-    if (aboveMs < -BELOW_MS) return steady(Math.max(SLOWEST, 1 + aboveMs * GAIN_BELOW));
-    if (!full || aboveMs <= ABOVE_MS) return steady(1);
-    if (aboveMs > SKIP_ABOVE_MS) {
-      this.#readings = [];
-      return { playbackRate: 1, skipMs: aboveMs };
-    }
-    return steady(Math.min(FASTEST, 1 + Math.max(0.03, aboveMs * GAIN_ABOVE)));
-  }
-
+/** What happened to playback since the last decision. */
+export interface LatencyReading {
+  /** Media ahead of the playhead. */
+  readonly bufferMs: number;
+  /** Where playback is now; undefined while the player does not know. */
+  readonly levelMs: number | undefined;
   /** Playback ran dry. */
-  stalled(): void {
-    this.#raiseMs = Math.min(MOST_RAISE_MS, this.#raiseMs + STALL_STEP_MS);
-    this.#calmMs = 0;
-    this.#readings = [];
-  }
-
-  /** Playback was moved: earlier readings say nothing of it. */
-  moved(): void {
-    this.#readings = [];
-  }
-
-  #calmDown(): void {
-    this.#calmMs += READING_EVERY_MS;
-    if (this.#calmMs < CALM_AFTER_MS) return;
-    this.#calmMs = 0;
-    this.#raiseMs = Math.max(0, this.#raiseMs - CALM_STEP_MS);
-  }
+  readonly stalled: boolean;
+  /** Playback began, was moved by a seek or switched renditions: for a while, what is read says nothing of the network. */
+  readonly moved: boolean;
 }
 
-function steady(playbackRate: number): LatencyDecision {
-  return { playbackRate, skipMs: undefined };
+/** After a change of target, or a stall, playback needs this long to show what the new level is worth. */
+export const SETTLE_MS = 3000;
+
+/** Raised by so much when playback ran dry … */
+const STALL_FACTOR = 1.4;
+const STALL_STEP_MS = 60;
+/** … and by so much when it only came near to it. */
+const NEAR_FACTOR = 1.15;
+const NEAR_STEP_MS = 20;
+/** Less buffer than this is near. Not nought: Chromium stalls with 80 ms buffered, its sound wants that much. */
+const NEAR_MS = 60;
+
+/** Lowered by so much at a time, while nothing happens. */
+const CALM_FACTOR = 0.95;
+const CALM_STEP_MS = 10;
+/**
+ * How long nothing must happen. Before any trouble the floor is looked for quickly; each trouble doubles the wait, each
+ * step down without one shortens it.
+ */
+const CALM_FRESH_MS = 4000;
+const CALM_TROUBLED_MS = 12_000;
+const CALM_LONGEST_MS = 120_000;
+const CALM_SHORTENED = 0.6;
+/** Buffer that the step must leave, by the deepest dips of late. */
+const SPARE_MS = 110;
+const DIPS_MS = 30_000;
+/** Further above the target than this, playback is still on its way, and its buffer says nothing of the target. */
+const ARRIVED_FACTOR = 1.1;
+const ARRIVED_MS = 60;
+
+/** A failed level is not tried again for this long; each further failure doubles it. */
+export const BAN_MS = 3 * 60_000;
+const LONGEST_BAN_MS = 60 * 60_000;
+/** Levels this near to a failed one are the same level. */
+const SAME_LEVEL = 1.1;
+const MOST_FAILED = 8;
+
+/** The state to begin with. */
+export function startLatency(bounds: LatencyBounds, nowMs: number): LatencyState {
+  return {
+    targetMs: clamp(bounds.startMs, bounds),
+    backoffs: 0,
+    failed: [],
+    movedAtMs: nowMs,
+    changedAtMs: nowMs,
+    troubleAtMs: undefined,
+    calmMs: CALM_FRESH_MS,
+    dips: noDips(nowMs),
+  };
+}
+
+/** The next state, with the target to hold from now on; the same object when there is nothing new. */
+export function decideTarget(
+  state: LatencyState,
+  reading: LatencyReading,
+  bounds: LatencyBounds,
+  nowMs: number,
+): LatencyState {
+  if (reading.moved) return { ...state, movedAtMs: nowMs, dips: noDips(nowMs) };
+  if (reading.stalled) return onStall(state, bounds, nowMs);
+  if (nowMs - latestOf(state) < SETTLE_MS) return state;
+  if (reading.bufferMs < NEAR_MS) return raise(state, bounds, nowMs, NEAR_FACTOR, NEAR_STEP_MS);
+  if (!hasArrived(state, reading)) return state;
+  const seen = { ...state, dips: dipsWith(state.dips, state.targetMs - reading.bufferMs, nowMs) };
+  return mayLower(seen, bounds, nowMs) ? lower(seen, bounds, nowMs) : seen;
+}
+
+/**
+ * Stalls close together are one trouble: the raise that answers it has had no time to help yet. Those of a player that
+ * has just begun, or jumped, and still looks for its place are none.
+ */
+function onStall(state: LatencyState, bounds: LatencyBounds, nowMs: number): LatencyState {
+  const { troubleAtMs, movedAtMs } = state;
+  if (nowMs - movedAtMs < SETTLE_MS) return state;
+  if (troubleAtMs !== undefined && nowMs - troubleAtMs < SETTLE_MS) return { ...state, troubleAtMs: nowMs };
+  return raise(state, bounds, nowMs, STALL_FACTOR, STALL_STEP_MS);
+}
+
+function raise(
+  state: LatencyState,
+  bounds: LatencyBounds,
+  nowMs: number,
+  factor: number,
+  stepMs: number,
+): LatencyState {
+  const targetMs = clamp(Math.max(state.targetMs * factor, state.targetMs + stepMs), bounds);
+  return {
+    ...state,
+    targetMs,
+    backoffs: state.backoffs + (targetMs > state.targetMs ? 1 : 0),
+    failed: remember(state.failed, state.targetMs, nowMs),
+    changedAtMs: nowMs,
+    troubleAtMs: nowMs,
+    calmMs: Math.min(CALM_LONGEST_MS, Math.max(CALM_TROUBLED_MS, state.calmMs * 2)),
+  };
+}
+
+function mayLower(state: LatencyState, bounds: LatencyBounds, nowMs: number): boolean {
+  if (nowMs - latestOf(state) < state.calmMs) return false;
+  const nextMs = stepDown(state.targetMs, bounds);
+  const dipMs = Math.max(state.dips.deepestMs, state.dips.beforeMs);
+  if (nextMs === state.targetMs || nextMs - dipMs < SPARE_MS) return false;
+  return !state.failed.some(({ levelMs, untilMs }) => nowMs < untilMs && nextMs <= levelMs * SAME_LEVEL);
+}
+
+function hasArrived({ targetMs }: LatencyState, { levelMs }: LatencyReading): boolean {
+  return levelMs !== undefined && levelMs <= targetMs * ARRIVED_FACTOR + ARRIVED_MS;
+}
+
+function lower(state: LatencyState, bounds: LatencyBounds, nowMs: number): LatencyState {
+  return {
+    ...state,
+    targetMs: stepDown(state.targetMs, bounds),
+    changedAtMs: nowMs,
+    calmMs:
+      state.troubleAtMs === undefined
+        ? CALM_FRESH_MS
+        : Math.max(CALM_TROUBLED_MS, state.calmMs * CALM_SHORTENED),
+  };
+}
+
+function noDips(nowMs: number): Dips {
+  return { sinceMs: nowMs, deepestMs: Number.NEGATIVE_INFINITY, beforeMs: Number.NEGATIVE_INFINITY };
+}
+
+function dipsWith(dips: Dips, dipMs: number, nowMs: number): Dips {
+  if (nowMs - dips.sinceMs >= DIPS_MS) return { sinceMs: nowMs, deepestMs: dipMs, beforeMs: dips.deepestMs };
+  return dipMs > dips.deepestMs ? { ...dips, deepestMs: dipMs } : dips;
+}
+
+function remember(failed: readonly FailedLevel[], levelMs: number, nowMs: number): readonly FailedLevel[] {
+  const same = failed.filter((one) => isSameLevel(one.levelMs, levelMs));
+  const longestMs = Math.max(0, ...same.map((one) => one.banMs));
+  const banMs = Math.min(LONGEST_BAN_MS, Math.max(BAN_MS, longestMs * 2));
+  const others = failed.filter((one) => !same.includes(one));
+  // Of levels as near as that the highest stands for all.
+  const highestMs = Math.max(levelMs, ...same.map((one) => one.levelMs));
+  return [...others.slice(-(MOST_FAILED - 1)), { levelMs: highestMs, untilMs: nowMs + banMs, banMs }];
+}
+
+function isSameLevel(oneMs: number, otherMs: number): boolean {
+  return Math.max(oneMs, otherMs) <= Math.min(oneMs, otherMs) * SAME_LEVEL;
+}
+
+function stepDown(targetMs: number, { floorMs }: LatencyBounds): number {
+  return Math.max(floorMs, Math.min(targetMs * CALM_FACTOR, targetMs - CALM_STEP_MS));
+}
+
+function latestOf({ movedAtMs, changedAtMs, troubleAtMs }: LatencyState): number {
+  return Math.max(movedAtMs, changedAtMs, troubleAtMs ?? changedAtMs);
+}
+
+function clamp(levelMs: number, { floorMs, ceilingMs }: LatencyBounds): number {
+  return Math.min(ceilingMs, Math.max(floorMs, levelMs));
 }

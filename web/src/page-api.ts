@@ -1,7 +1,8 @@
 import type { GlassReading } from './glass-meter.ts';
 import type { Mode, PlayerName } from './page-options.ts';
 import type { PlaybackSession, PlaybackState } from './playback-session.ts';
-import { bufferAheadMs } from './video-readings.ts';
+import type { Rendition } from './players/player.ts';
+import { bufferAheadMs, shownRendition } from './video-readings.ts';
 
 /**
  * `window.headwater`: what the page knows, for tests and benches. Every property is read afresh; times are in
@@ -32,6 +33,22 @@ export interface HeadwaterPage {
   readonly currentTime: number;
   /** Fatal errors since the last `reset()`; the page starts the player anew after each. */
   readonly fatalErrors: number;
+  /** What the latency controller holds: a delay, or with hls.js a buffer; undefined where it does not steer. */
+  readonly targetMs: number | undefined;
+  /** Times it raised its target since the player was started. */
+  readonly backoffs: number;
+  /** Times the picture changed to another rendition since the last `reset()`. */
+  readonly switches: number;
+  /** The id of the rendition that is wished for, or `auto`. */
+  readonly wishedRendition: string;
+  /** Id of the rendition that is being fetched; it is shown some moments later. */
+  readonly loadingRendition: string | undefined;
+  /** Renditions of the picture, best first. */
+  renditions(): readonly Rendition[];
+  /** Id of the rendition that is shown. */
+  rendition(): string | undefined;
+  /** Plays the rendition with this id from the next segment on; `auto` lets the network decide. */
+  selectRendition(wish: string): void;
   /** Forgets the samples and begins all counts anew. */
   reset(): void;
 }
@@ -53,10 +70,16 @@ export class PageReadings implements HeadwaterPage {
   #samples: number[] = [];
   #lastReadingAtMs = Number.NEGATIVE_INFINITY;
   #droppedBefore = 0;
+  #shown: string | undefined;
+  #switches = 0;
 
   constructor(video: HTMLVideoElement, session: PlaybackSession) {
     this.#video = video;
     this.#session = session;
+    video.addEventListener('resize', () => this.#onResize());
+    video.addEventListener('emptied', () => {
+      this.#shown = undefined;
+    });
   }
 
   /** Takes what a shown frame told of its delay. */
@@ -112,10 +135,46 @@ export class PageReadings implements HeadwaterPage {
     return this.#session.fatalErrors;
   }
 
+  get targetMs(): number | undefined {
+    return this.#session.latencyReport?.targetMs;
+  }
+  get backoffs(): number {
+    return this.#session.latencyReport?.backoffs ?? 0;
+  }
+  get switches(): number {
+    return this.#switches;
+  }
+  get wishedRendition(): string {
+    return this.#session.options.rendition;
+  }
+  get loadingRendition(): string | undefined {
+    return this.#session.loadingRendition;
+  }
+
+  renditions(): readonly Rendition[] {
+    return this.#session.renditions;
+  }
+
+  rendition(): string | undefined {
+    return shownRendition(this.#video, this.renditions(), this.loadingRendition);
+  }
+
+  selectRendition(wish: string): void {
+    this.#session.selectRendition(wish);
+  }
+
   reset(): void {
     this.#samples = [];
+    this.#switches = 0;
     this.#droppedBefore = this.#allDropped();
     this.#session.resetCounts();
+  }
+
+  #onResize(): void {
+    const shown = this.rendition();
+    if (shown === undefined) return;
+    if (this.#shown !== undefined && shown !== this.#shown) this.#switches++;
+    this.#shown = shown;
   }
 
   #allDropped(): number {

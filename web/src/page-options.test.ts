@@ -1,25 +1,34 @@
 import { describe, expect, it } from 'vitest';
 import { formatPageOptions, parsePageOptions, streamNameOf } from './page-options.ts';
 
+const DEFAULTS = { player: 'hls', mode: 'low', targetMs: undefined, rendition: 'auto' };
+
 describe('the options in the page address', () => {
   it('are hls.js at low latency when nothing is said', () => {
-    expect(parsePageOptions('')).toEqual({ player: 'hls', mode: 'low', targetMs: undefined });
+    expect(parsePageOptions('')).toEqual(DEFAULTS);
   });
 
-  it('name player, mode and target', () => {
-    expect(parsePageOptions('?player=shaka&mode=stock&target=400')).toEqual({
+  it('name player, mode, target and rendition', () => {
+    expect(parsePageOptions('?player=shaka&mode=stock&target=400&rendition=480p')).toEqual({
       player: 'shaka',
       mode: 'stock',
       targetMs: 400,
+      rendition: '480p',
     });
   });
 
-  it.each(['?player=vlc', '?mode=turbo', '?target=soon', '?target=-5', '?target=1e9', '?target='])(
-    'fall back to the defaults for %s',
-    (query) => {
-      expect(parsePageOptions(query)).toEqual({ player: 'hls', mode: 'low', targetMs: undefined });
-    },
-  );
+  it.each([
+    '?player=vlc',
+    '?mode=turbo',
+    '?target=soon',
+    '?target=-5',
+    '?target=1e9',
+    '?target=',
+    '?rendition=',
+    '?rendition=../video',
+  ])('fall back to the defaults for %s', (query) => {
+    expect(parsePageOptions(query)).toEqual(DEFAULTS);
+  });
 
   it('keep the target within what a player can do', () => {
     expect(parsePageOptions('?target=1').targetMs).toBe(50);
@@ -27,7 +36,7 @@ describe('the options in the page address', () => {
   });
 
   it('survive the way into the address and back, beside foreign parameters', () => {
-    const options = { player: 'dash', mode: 'stock', targetMs: 700 } as const;
+    const options = { player: 'dash', mode: 'stock', targetMs: 700, rendition: '240p' } as const;
     const query = formatPageOptions(options, '?token=a%2Fb&player=hls');
     expect(parsePageOptions(query)).toEqual(options);
     expect(new URLSearchParams(query).get('token')).toBe('a/b');

@@ -16,15 +16,21 @@ export interface PageOptions {
   readonly mode: Mode;
   /** Wished buffer (hls.js) or delay (dash.js, Shaka) in milliseconds; undefined is the mode's own. */
   readonly targetMs: number | undefined;
+  /** Id of the rendition to play, or `auto`. */
+  readonly rendition: string;
 }
 
-/** Reads `?player=hls|dash|shaka&mode=low|stock&target=<ms>`; what makes no sense counts as absent. */
+/** The rendition that suits the network. */
+export const AUTO = 'auto';
+
+/** Reads `?player=hls|dash|shaka&mode=low|stock&target=<ms>&rendition=auto|<id>`; what makes no sense counts as absent. */
 export function parsePageOptions(query: string): PageOptions {
   const wanted = new URLSearchParams(query);
   return {
     player: PLAYER_NAMES.find((name) => name === wanted.get('player')) ?? 'hls',
     mode: MODES.find((name) => name === wanted.get('mode')) ?? 'low',
     targetMs: parseTarget(wanted.get('target')),
+    rendition: /^[\w-]{1,64}$/.exec(wanted.get('rendition') ?? '')?.[0] ?? AUTO,
   };
 }
 
@@ -35,6 +41,8 @@ export function formatPageOptions(options: PageOptions, presentQuery: string): s
   query.set('mode', options.mode);
   if (options.targetMs === undefined) query.delete('target');
   else query.set('target', String(options.targetMs));
+  if (options.rendition === AUTO) query.delete('rendition');
+  else query.set('rendition', options.rendition);
   return `?${query.toString()}`;
 }
 

@@ -1,7 +1,9 @@
-import type { PageOptions } from './page-options.ts';
-import { makePlayer, type Player } from './players/player.ts';
+import type { LatencyReport } from './latency-keeper.ts';
+import { AUTO, type PageOptions } from './page-options.ts';
+import { makePlayer, type Player, type Rendition } from './players/player.ts';
 import { StallMeter } from './stall-meter.ts';
 import { probeStream, type StreamPresence } from './stream-probe.ts';
+import { bufferAheadMs } from './video-readings.ts';
 
 /** Where playback stands. `blocked`: the browser wants a click before it plays. */
 export type PlaybackState =
@@ -18,6 +20,8 @@ export type PlaybackState =
 const RETRY_MS = 2000;
 /** Standing still for so long, the stream may be gone or have begun anew: the server is asked, and again so often. */
 const DOUBT_MS = 1500;
+/** Out of media for so long, the picture stands still, also while the sound goes on. */
+const STARVED_MS = 200;
 /** Standing still for so long although the stream is live, the player is started anew. */
 const RESTART_MS = 15_000;
 
@@ -40,6 +44,7 @@ export class PlaybackSession {
   #connection = 0;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #standingSinceMs = 0;
+  #starvedSinceMs: number | undefined;
   #asking = false;
   #askedAtMs = 0;
   /** The stretch of the stream that the player was started in. */
@@ -48,6 +53,8 @@ export class PlaybackSession {
   #jumping = false;
   #fatalErrors = 0;
   #error: string | undefined;
+  /** The wish for a rendition that the present player was told; undefined as long as it could not be. */
+  #toldRendition: string | undefined;
 
   constructor(deps: SessionDeps, options: PageOptions) {
     this.#deps = deps;
@@ -89,6 +96,28 @@ export class PlaybackSession {
     return seconds === undefined ? undefined : seconds * 1000;
   }
 
+  /** What the latency controller holds; undefined where it does not steer. */
+  get latencyReport(): LatencyReport | undefined {
+    return this.#player?.latencyReport();
+  }
+
+  /** Renditions of the picture, best first; empty while not known. */
+  get renditions(): readonly Rendition[] {
+    return this.#player?.renditions() ?? [];
+  }
+
+  /** Id of the rendition that is being fetched. */
+  get loadingRendition(): string | undefined {
+    return this.#player?.loadingRendition();
+  }
+
+  /** Plays the rendition with this id from the next segment on; `AUTO` lets the network decide. */
+  selectRendition(wish: string): void {
+    this.#options = { ...this.#options, rendition: wish };
+    this.#toldRendition = undefined;
+    this.#tellRendition();
+  }
+
   /** Begins to play, with other options when given. */
   connect(options: PageOptions = this.#options): void {
     this.#options = options;
@@ -108,8 +137,10 @@ export class PlaybackSession {
     this.#play();
   }
 
-  /** To be called every half second or so: finds out what no event tells. */
+  /** To be called some times a second: finds out what no event tells. */
   check(): void {
+    this.#watchBuffer(performance.now());
+    this.#tellRendition();
     if (!this.#player || !isStanding(this.#state)) return;
     const standingMs = performance.now() - this.#standingSinceMs;
     if (standingMs > RESTART_MS) return this.connect();
@@ -122,6 +153,25 @@ export class PlaybackSession {
     this.stalls.reset(performance.now());
     this.#fatalErrors = 0;
     this.#error = undefined;
+  }
+
+  /** Chromium plays the sound on for a while when only the picture has run dry, and says nothing. */
+  #watchBuffer(nowMs: number): void {
+    const { video } = this.#deps;
+    const starved = this.#state === 'playing' && !video.seeking && bufferAheadMs(video) <= 0;
+    if (!starved) this.#starvedSinceMs = undefined;
+    else if (nowMs - (this.#starvedSinceMs ??= nowMs) >= STARVED_MS) this.#stall(this.#starvedSinceMs);
+  }
+
+  /** A player can be told once it knows its renditions. Each begins with choosing by itself. */
+  #tellRendition(): void {
+    const { rendition } = this.#options;
+    const told = this.#toldRendition ?? '';
+    if (!this.#player || told === rendition) return;
+    const isThere = this.renditions.some(({ id }) => id === rendition);
+    if (rendition !== AUTO && !isThere) return;
+    this.#player.selectRendition(rendition);
+    this.#toldRendition = rendition;
   }
 
   async #tryConnect(connection: number): Promise<void> {
@@ -139,6 +189,7 @@ export class PlaybackSession {
       });
       if (connection !== this.#connection) return this.#close(player);
       this.#player = player;
+      this.#toldRendition = this.#options.rendition === AUTO ? AUTO : undefined;
       await player.load(this.#deps.video, this.#deps.streamUrl);
     } catch (error) {
       this.#onFatal(connection, error instanceof Error ? error.message : String(error));
@@ -161,9 +212,7 @@ export class PlaybackSession {
 
   /** A player that has shown all there is says so also when its publisher is only away: the server knows better. */
   #onEnded(): void {
-    this.#standingSinceMs = performance.now();
-    this.stalls.begin(this.#standingSinceMs);
-    this.#become('stalled');
+    this.#stall(performance.now());
     void this.#ask(this.#connection);
   }
 
@@ -224,13 +273,18 @@ export class PlaybackSession {
   #onTime(): void {
     const { video } = this.#deps;
     const moving = !video.paused && !video.seeking && video.readyState >= video.HAVE_FUTURE_DATA;
-    if (moving && this.#state === 'stalled') this.#onPlaying();
+    if (moving && bufferAheadMs(video) > 0 && this.#state === 'stalled') this.#onPlaying();
   }
 
   #onWaiting(): void {
-    if (this.#state !== 'playing' || this.#deps.video.paused || this.#jumping) return;
-    this.#standingSinceMs = performance.now();
-    this.stalls.begin(this.#standingSinceMs);
+    if (this.#state === 'playing' && !this.#deps.video.paused && !this.#jumping) {
+      this.#stall(performance.now());
+    }
+  }
+
+  #stall(sinceMs: number): void {
+    this.#standingSinceMs = sinceMs;
+    this.stalls.begin(sinceMs);
     this.#become('stalled');
   }
 

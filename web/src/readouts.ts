@@ -15,6 +15,9 @@ export class Readouts {
   readonly #glass = byId('figure-glass', HTMLElement);
   readonly #glassNote = byId('note-glass', HTMLElement);
   readonly #latency = byId('figure-latency', HTMLElement);
+  readonly #target = byId('figure-target', HTMLElement);
+  readonly #backoffs = byId('figure-backoffs', HTMLElement);
+  readonly #switches = byId('figure-switches', HTMLElement);
   readonly #buffer = byId('figure-buffer', HTMLElement);
   readonly #stalls = byId('figure-stalls', HTMLElement);
   readonly #dropped = byId('figure-dropped', HTMLElement);
@@ -43,6 +46,9 @@ export class Readouts {
     setText(this.#latency, asSeconds(latencyMs));
     setText(this.#buffer, asSeconds(bufferMs));
     setText(this.#stalls, page.stalls === 0 ? 'none' : `${page.stalls} (${asSeconds(page.stalledMs)})`);
+    setText(this.#target, asSeconds(page.targetMs));
+    setText(this.#backoffs, timesOf(page.backoffs));
+    setText(this.#switches, timesOf(page.switches));
     setText(this.#dropped, String(page.droppedFrames));
     setText(this.#rate, `${page.playbackRate.toFixed(2)}×`);
     setText(this.#picture, pictureSize(this.#video));
@@ -56,6 +62,10 @@ export class Readouts {
 
 function asSeconds(ms: number | undefined): string {
   return ms === undefined ? UNKNOWN : `${(ms / 1000).toFixed(2)} s`;
+}
+
+function timesOf(count: number): string {
+  return count === 0 ? 'none' : String(count);
 }
 
 function glassNote(glassMs: number | undefined, moving: boolean): string {

@@ -4,10 +4,12 @@ import { GlassMeter } from './glass-meter.ts';
 import { PageReadings } from './page-api.ts';
 import { parsePageOptions, streamNameOf } from './page-options.ts';
 import { PlaybackSession } from './playback-session.ts';
+import { QualityMenu } from './quality-menu.ts';
 import { Readouts } from './readouts.ts';
 import { ServerClock } from './server-clock.ts';
 
 const UPDATE_EVERY_MS = 500;
+const CHECK_EVERY_MS = 100;
 
 function openPage(): void {
   const video = byId('video', HTMLVideoElement);
@@ -26,6 +28,7 @@ function openPage(): void {
   );
   const readings = new PageReadings(video, session);
   const readouts = new Readouts(readings, video);
+  const quality = new QualityMenu(readings);
   window.headwater = readings;
 
   controls.show(session.state);
@@ -36,9 +39,10 @@ function openPage(): void {
     () => clock.nowMs(),
     (reading) => readings.add(reading),
   ).start();
+  setInterval(() => session.check(), CHECK_EVERY_MS);
   setInterval(() => {
-    session.check();
     readouts.update();
+    quality.update();
   }, UPDATE_EVERY_MS);
 }
 

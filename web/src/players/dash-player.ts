@@ -1,7 +1,12 @@
 import { MediaPlayer, type MediaPlayerClass, type MediaPlayerSettingClass } from 'dashjs';
-import type { Player, PlayerOptions } from './player.ts';
+import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
+import { LatencyKeeper, type LatencyReport } from '../latency-keeper.ts';
+import { RungKeeper } from '../rung-keeper.ts';
+import { AUTO } from '../page-options.ts';
+import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
 
-const DEFAULT_DELAY_MS = 300;
+/** Delay behind the live edge. Below the floor the sound breaks up, in Chromium, whatever the network. */
+const BOUNDS: LatencyBounds = { startMs: 260, floorMs: 210, ceilingMs: 4000 };
 /** DOWNLOAD_ERROR_ID_CONTENT_CODE. */
 const SEGMENT_MISSING = 27;
 
@@ -10,6 +15,9 @@ export class DashPlayer implements Player {
   readonly #options: PlayerOptions;
   readonly #dash: MediaPlayerClass = MediaPlayer().create();
   #video: HTMLVideoElement | undefined;
+  #latency: LatencyKeeper | undefined;
+  #rungs: RungKeeper | undefined;
+  #loadedUrl: string | undefined;
   #destroyed = false;
 
   constructor(options: PlayerOptions) {
@@ -19,49 +27,125 @@ export class DashPlayer implements Player {
   load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
     const { mode, targetMs, onFatal } = this.#options;
     this.#video = video;
-    this.#dash.updateSettings(settingsOf(mode === 'low', targetMs));
     this.#dash.on('error', ({ error }) => {
       if (!isSegmentMissing(error)) onFatal(`dash.js: ${describe(error)}`);
     });
+    if (mode === 'low') this.#steer(video);
+    else if (targetMs !== undefined) this.#setDelay(targetMs);
     this.#dash.initialize(video, new URL('index.mpd', streamUrl).href, true);
     return Promise.resolve();
   }
 
   latencySeconds(): number | undefined {
-    if (this.#destroyed || !this.#dash.isReady()) return undefined;
+    if (!this.#ready()) return undefined;
     const latency = this.#dash.getCurrentLiveLatency();
     return Number.isFinite(latency) && latency > 0 ? latency : undefined;
   }
 
+  latencyReport(): LatencyReport | undefined {
+    return this.#latency?.report;
+  }
+
+  renditions(): readonly Rendition[] {
+    if (!this.#playing()) return [];
+    const renditions = this.#dash
+      .getRepresentationsByType('video')
+      .map(({ id, width, height, bandwidth }) => ({ id, width, height, bitrateBps: bandwidth }));
+    return bestFirst(renditions);
+  }
+
+  loadingRendition(): string | undefined {
+    return this.#playing() ? this.#dash.getCurrentRepresentationForType('video')?.id : undefined;
+  }
+
+  selectRendition(wish: string): void {
+    this.#rungs?.stop();
+    const own = wish === AUTO && this.#options.mode !== 'low';
+    this.#dash.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: own } } } });
+    if (wish === AUTO) this.#rungs?.start();
+    else this.#choose(wish, false);
+  }
+
   seekToLive(): void {
-    if (this.#dash.isReady()) this.#dash.seekToOriginalLive();
+    if (this.#ready()) this.#dash.seekToOriginalLive();
   }
 
   destroy(): Promise<void> {
+    this.#latency?.stop();
+    this.#rungs?.stop();
     if (!this.#destroyed) this.#dash.destroy();
     this.#destroyed = true;
     if (this.#video) this.#video.playbackRate = 1;
     return Promise.resolve();
   }
+
+  #steer(video: HTMLVideoElement): void {
+    const { targetMs } = this.#options;
+    const levelMs = (): number | undefined => inMs(this.latencySeconds());
+    this.#latency = new LatencyKeeper(video, boundsFrom(BOUNDS, targetMs), {
+      by: 'target',
+      setTarget: (delayMs) => this.#setDelay(delayMs),
+      levelMs,
+      seekToLive: () => this.seekToLive(),
+    });
+    this.#rungs = new RungKeeper(video, {
+      rungs: () => this.renditions(),
+      loading: () => this.loadingRendition(),
+      choose: (id, urgent) => this.#choose(id, urgent),
+      levelMs,
+      sampleUrl: () => this.#loadedUrl,
+    });
+    this.#dash.on('fragmentLoadingCompleted', ({ request }) => {
+      if (request.mediaType === 'video' && request.type === 'MediaSegment' && request.url) {
+        this.#loadedUrl = request.url;
+      }
+    });
+    this.#dash.updateSettings(LOW_LATENCY);
+    this.#setDelay(this.#latency.report.targetMs);
+    this.#latency.start();
+    this.#rungs.start();
+  }
+
+  #choose(id: string, urgent: boolean): void {
+    if (!this.renditions().some((one) => one.id === id)) return;
+    this.#latency?.switched();
+    this.#dash.setRepresentationForTypeById('video', id, urgent);
+  }
+
+  #setDelay(delayMs: number): void {
+    if (!this.#destroyed) this.#dash.updateSettings({ streaming: { delay: { liveDelay: delayMs / 1000 } } });
+  }
+
+  #ready(): boolean {
+    return !this.#destroyed && this.#dash.isReady();
+  }
+
+  /** dash.js throws when it is asked for renditions before it has any. */
+  #playing(): boolean {
+    return this.#ready() && this.#dash.getActiveStream() !== null;
+  }
 }
 
-function settingsOf(low: boolean, targetMs: number | undefined): MediaPlayerSettingClass {
-  if (!low) return targetMs === undefined ? {} : { streaming: { delay: { liveDelay: targetMs / 1000 } } };
-  return {
-    streaming: {
-      // The manifest's ServiceDescription would set another target and narrower rates.
-      applyServiceDescription: false,
-      delay: { liveDelay: (targetMs ?? DEFAULT_DELAY_MS) / 1000 },
-      liveCatchup: {
-        enabled: true,
-        mode: 'liveCatchupModeDefault',
-        maxDrift: 0,
-        playbackRate: { min: -0.1, max: 0.2 },
-        playbackBufferMin: 0.1,
-      },
-      buffer: { lowLatencyStallThreshold: 0.05 },
+const LOW_LATENCY: MediaPlayerSettingClass = {
+  streaming: {
+    // The manifest's ServiceDescription would set another target and narrower rates.
+    applyServiceDescription: false,
+    liveCatchup: {
+      enabled: true,
+      mode: 'liveCatchupModeDefault',
+      // Far behind, the latency keeper seeks.
+      maxDrift: 0,
+      playbackRate: { min: -0.1, max: 0.2 },
+      playbackBufferMin: 0.1,
     },
-  };
+    buffer: { lowLatencyStallThreshold: 0.05 },
+    // One frame at a time, dash.js takes the stream's bit rate for the link's: the rung keeper decides.
+    abr: { autoSwitchBitrate: { video: false } },
+  },
+};
+
+function inMs(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** A segment that is not there ends nothing: dash.js asks for the next ones, and the MPD tells where media goes on. */

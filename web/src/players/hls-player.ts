@@ -1,15 +1,33 @@
-import HlsJs, { type ErrorData, ErrorTypes, Events, type HlsConfig } from 'hls.js';
-import { DEFAULT_BUFFER_TARGET_MS, LatencyController, READING_EVERY_MS } from '../latency-controller.ts';
-import { bufferAheadMs } from '../video-readings.ts';
+import HlsJs, {
+  type ErrorData,
+  ErrorTypes,
+  Events,
+  type FragBufferedData,
+  type HlsConfig,
+  type Level,
+  type LevelDetails,
+  type Part,
+} from 'hls.js';
+import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
+import { LatencyKeeper, type LatencyReport } from '../latency-keeper.ts';
 import { NativeHlsPlayer } from './native-hls-player.ts';
-import type { Player, PlayerOptions } from './player.ts';
+import { firstRung } from '../rung-controller.ts';
+import { RungKeeper } from '../rung-keeper.ts';
+import { AUTO } from '../page-options.ts';
+import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
 
-/** hls.js starts and resyncs near the edge; closing in on it is our own controller's work. */
+/** The least media in the buffer: parts come whole, so that the delay behind the edge is a part and some more. */
+const BOUNDS: LatencyBounds = { startMs: 220, floorMs: 160, ceilingMs: 3000 };
+
+/** hls.js starts and resyncs near the edge; closing in on it is the latency keeper's work. */
 const LOW_LATENCY: Partial<HlsConfig> = {
   lowLatencyMode: true,
   liveSyncDuration: 0.4,
   liveMaxLatencyDuration: 3,
 };
+
+/** hls.js: whichever level suits. */
+const AUTO_LEVEL = -1;
 
 /** Media errors within this time that hls.js may try to get over by itself. */
 const RECOVERY_WINDOW_MS = 10_000;
@@ -27,21 +45,24 @@ class HlsPlayer implements Player {
   readonly #options: PlayerOptions;
   readonly #hls: HlsJs;
   #video: HTMLVideoElement | undefined;
-  #controller: LatencyController | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #latency: LatencyKeeper | undefined;
+  #rungs: RungKeeper | undefined;
+  /** The rendition to go to at the end of the segment. */
+  #next: string | undefined;
   #recoveredAtMs: number[] = [];
 
   constructor(options: PlayerOptions) {
     this.#options = options;
     this.#hls = new HlsJs(options.mode === 'low' ? LOW_LATENCY : stockConfig(options.targetMs));
     this.#hls.on(Events.ERROR, (_event, data) => this.#onError(data));
+    this.#hls.on(Events.FRAG_BUFFERED, (_event, data) => this.#onBuffered(data));
   }
 
   load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
     this.#video = video;
     this.#hls.loadSource(new URL('index.m3u8', streamUrl).href);
     this.#hls.attachMedia(video);
-    if (this.#options.mode === 'low') this.#control(video);
+    if (this.#options.mode === 'low') this.#steer(video);
     return Promise.resolve();
   }
 
@@ -52,44 +73,94 @@ class HlsPlayer implements Player {
     return this.#hls.latency > 0 ? this.#hls.latency : undefined;
   }
 
+  latencyReport(): LatencyReport | undefined {
+    return this.#latency?.report;
+  }
+
+  renditions(): readonly Rendition[] {
+    const renditions = this.#hls.levels.map((level) => ({
+      id: idOf(level),
+      width: level.width,
+      height: level.height,
+      bitrateBps: level.bitrate,
+    }));
+    return bestFirst(renditions);
+  }
+
+  loadingRendition(): string | undefined {
+    const level = this.#hls.levels[this.#hls.loadLevel];
+    return level && idOf(level);
+  }
+
+  selectRendition(wish: string): void {
+    this.#rungs?.stop();
+    this.#forget();
+    if (wish !== AUTO) this.#choose(wish, false);
+    else if (this.#rungs) this.#rungs.start();
+    else this.#hls.loadLevel = AUTO_LEVEL;
+  }
+
   seekToLive(): void {
     const position = this.#hls.liveSyncPosition;
     if (this.#video && position !== null) this.#video.currentTime = position;
   }
 
   destroy(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#latency?.stop();
+    this.#rungs?.stop();
     this.#hls.destroy();
-    if (this.#video) {
-      this.#video.removeEventListener('waiting', this.#onWaiting);
-      this.#video.removeEventListener('seeking', this.#onSeeking);
-      this.#video.playbackRate = 1;
-    }
+    if (this.#video) this.#video.playbackRate = 1;
     return Promise.resolve();
   }
 
-  #control(video: HTMLVideoElement): void {
-    const controller = new LatencyController({
-      targetMs: this.#options.targetMs ?? DEFAULT_BUFFER_TARGET_MS,
+  #steer(video: HTMLVideoElement): void {
+    this.#latency = new LatencyKeeper(video, boundsFrom(BOUNDS, this.#options.targetMs), { by: 'pace' });
+    this.#rungs = new RungKeeper(video, {
+      rungs: () => this.renditions(),
+      loading: () => this.loadingRendition(),
+      choose: (id, urgent) => this.#choose(id, urgent),
+      levelMs: () => {
+        const seconds = this.latencySeconds();
+        return seconds === undefined ? undefined : seconds * 1000;
+      },
+      sampleUrl: () => this.#hls.latestLevelDetails?.fragments.at(-1)?.url,
     });
-    this.#controller = controller;
-    video.addEventListener('waiting', this.#onWaiting);
-    video.addEventListener('seeking', this.#onSeeking);
-    this.#timer = setInterval(() => {
-      if (video.paused || video.seeking || video.readyState < video.HAVE_FUTURE_DATA) return;
-      const decision = controller.take(bufferAheadMs(video));
-      if (decision.skipMs !== undefined) video.currentTime += decision.skipMs / 1000;
-      if (video.playbackRate !== decision.playbackRate) video.playbackRate = decision.playbackRate;
-    }, READING_EVERY_MS);
+    // Before the first level is loaded: from here on hls.js chooses none by itself.
+    this.#hls.on(Events.MANIFEST_PARSED, () => {
+      const first = firstRung(this.renditions());
+      if (first) this.#hls.loadLevel = this.#hls.levels.findIndex((level) => idOf(level) === first.id);
+    });
+    this.#latency.start();
+    this.#rungs.start();
   }
 
-  /** Waiting after a seek, or before anything was played, is no sign of a thin buffer. */
-  readonly #onWaiting = (): void => {
-    const video = this.#video;
-    if (video && !video.seeking && video.played.length > 0) this.#controller?.stalled();
-  };
+  /**
+   * In the middle of a segment hls.js would fetch the new rendition from the segment's start, and its key frame there
+   * would throw out all that is buffered behind it. So it is told when the last part of a segment is in.
+   */
+  #choose(id: string, urgent: boolean): void {
+    this.#next = id;
+    this.#latency?.switching();
+    if (urgent) this.#goToNext();
+  }
 
-  readonly #onSeeking = (): void => this.#controller?.moved();
+  #onBuffered({ frag, part }: FragBufferedData): void {
+    const type: string = frag.type;
+    if (type !== 'main' || this.#next === undefined) return;
+    if (!part || isLastPart(part, this.#hls.latestLevelDetails)) this.#goToNext();
+  }
+
+  #forget(): void {
+    if (this.#next !== undefined) this.#latency?.switched();
+    this.#next = undefined;
+  }
+
+  /** `loadLevel`, not `nextLevel`: that would throw away what is buffered, and near the edge there is no other. */
+  #goToNext(): void {
+    const index = this.#hls.levels.findIndex((level) => idOf(level) === this.#next);
+    this.#forget();
+    if (index >= 0) this.#hls.loadLevel = index;
+  }
 
   #onError({ fatal, type, details }: ErrorData): void {
     if (!fatal) return;
@@ -102,6 +173,18 @@ class HlsPlayer implements Player {
     this.#recoveredAtMs = this.#recoveredAtMs.filter((atMs) => nowMs - atMs < RECOVERY_WINDOW_MS);
     return this.#recoveredAtMs.push(nowMs) <= MOST_RECOVERIES;
   }
+}
+
+/** By its end: the playlist may not tell yet that its segment is complete. Segments are as long as the one before. */
+function isLastPart(part: Part, details: LevelDetails | null): boolean {
+  const before = details?.fragments.findLast(({ sn }) => sn < part.fragment.sn);
+  const durationSeconds = before?.duration ?? details?.targetduration ?? 0;
+  return part.end - part.fragment.start > durationSeconds - part.duration / 2;
+}
+
+/** A media playlist is named after its rendition. */
+function idOf(level: Level): string {
+  return /([^/]+)\.m3u8$/.exec(new URL(level.uri, location.href).pathname)?.[1] ?? level.name;
 }
 
 function stockConfig(targetMs: number | undefined): Partial<HlsConfig> {

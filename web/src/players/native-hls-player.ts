@@ -1,4 +1,4 @@
-import type { Player, PlayerOptions } from './player.ts';
+import type { Player, PlayerOptions, Rendition } from './player.ts';
 
 const HLS_TYPE = 'application/vnd.apple.mpegurl';
 
@@ -31,6 +31,21 @@ export class NativeHlsPlayer implements Player {
     if (!video || startMs === undefined || Number.isNaN(startMs)) return undefined;
     return (Date.now() - startMs) / 1000 - video.currentTime;
   }
+
+  latencyReport(): undefined {
+    return undefined;
+  }
+
+  /** The browser neither tells nor lets choose. */
+  renditions(): readonly Rendition[] {
+    return [];
+  }
+
+  loadingRendition(): undefined {
+    return undefined;
+  }
+
+  selectRendition(): void {}
 
   seekToLive(): void {
     const seekable = this.#video?.seekable;

@@ -1,4 +1,15 @@
+import type { LatencyReport } from '../latency-keeper.ts';
 import type { Mode, PlayerName } from '../page-options.ts';
+
+/** A rendition of the picture that a player can play. */
+export interface Rendition {
+  /** The server's name of it, the same for every player: `video`, `480p`. */
+  readonly id: string;
+  readonly width: number;
+  readonly height: number;
+  /** As the manifest declares it. */
+  readonly bitrateBps: number;
+}
 
 /** How a player is to be made. */
 export interface PlayerOptions {
@@ -15,10 +26,26 @@ export interface Player {
   load(video: HTMLVideoElement, streamUrl: URL): Promise<void>;
   /** Seconds behind the stream's wall clock as the player reckons; undefined while it does not know. */
   latencySeconds(): number | undefined;
+  /** What the latency controller holds and how often it had to back off; undefined where it does not steer. */
+  latencyReport(): LatencyReport | undefined;
+  /** Renditions of the picture, best first; empty until the manifest is known, or where the browser plays by itself. */
+  renditions(): readonly Rendition[];
+  /** Id of the rendition that is being fetched; what is shown follows some moments later. */
+  loadingRendition(): string | undefined;
+  /**
+   * Goes to the rendition with this id at the next segment, what is buffered plays on; `AUTO` lets the network decide,
+   * as from the start. A rendition that is not there is left alone.
+   */
+  selectRendition(wish: string): void;
   /** Goes to the place the player would have begun at now. */
   seekToLive(): void;
   /** Frees the video element. May be called at any time, also twice. */
   destroy(): Promise<void>;
+}
+
+/** Orders renditions best first. */
+export function bestFirst(renditions: readonly Rendition[]): readonly Rendition[] {
+  return renditions.toSorted((a, b) => b.height - a.height || b.bitrateBps - a.bitrateBps);
 }
 
 const MAKERS: { readonly [K in PlayerName]: (options: PlayerOptions) => Promise<Player> } = {

@@ -1,7 +1,17 @@
 import * as shakaModule from 'shaka-player/dist/shaka-player.dash-es2021.js';
-import type { Player, PlayerOptions } from './player.ts';
+import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
+import { LatencyKeeper, type LatencyReport } from '../latency-keeper.ts';
+import { RungKeeper } from '../rung-keeper.ts';
+import { AUTO } from '../page-options.ts';
+import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
 
-const DEFAULT_DELAY_MS = 200;
+/** Delay behind the live edge. */
+const BOUNDS: LatencyBounds = { startMs: 300, floorMs: 200, ceilingMs: 4000 };
+/** Shaka counts its live sync target from the end of the seek range, which is a presentation delay behind the edge. */
+const PRESENTATION_DELAY_MS = 100;
+/** Shaka's RequestType and AdvancedRequestType of a media segment. */
+const SEGMENT = 1;
+const MEDIA_SEGMENT = 1;
 /** Shaka grades its errors; only this grade ends the playback. */
 const CRITICAL = 2;
 /** BAD_HTTP_STATUS, HTTP_ERROR, TIMEOUT. */
@@ -20,7 +30,31 @@ interface ShakaInstance {
   destroy(): Promise<void>;
   goToLive(): void;
   getPlayheadTimeAsDate(): Date | null;
+  seekRange(): { readonly start: number; readonly end: number };
+  getVariantTracks(): readonly ShakaTrack[];
+  selectVariantTrack(track: ShakaTrack, clearBuffer: boolean): void;
   addEventListener(type: 'error', listener: (event: Event & { readonly detail?: unknown }) => void): void;
+  addEventListener(type: 'downloadcompleted', listener: (event: Event & ShakaDownload) => void): void;
+}
+
+/** A pair of a video and an audio rendition. */
+interface ShakaTrack {
+  readonly active: boolean;
+  readonly audioId: number | null;
+  /** Of the video alone, where the manifest tells. */
+  readonly videoBandwidth: number | null;
+  readonly bandwidth: number;
+  readonly width: number | null;
+  readonly height: number | null;
+  /** The Representation's id in the MPD. */
+  readonly originalVideoId: string | null;
+}
+
+interface ShakaDownload {
+  readonly requestType?: number;
+  readonly request?: { readonly contentType?: string | null };
+  readonly context?: { readonly type?: number };
+  readonly response?: { readonly uri?: string };
 }
 
 const { default: shaka } = shakaModule as unknown as { readonly default: ShakaLibrary };
@@ -30,6 +64,11 @@ export class ShakaPlayer implements Player {
   readonly #options: PlayerOptions;
   readonly #shaka: ShakaInstance;
   #video: HTMLVideoElement | undefined;
+  #latency: LatencyKeeper | undefined;
+  #rungs: RungKeeper | undefined;
+  #loadedUrl: string | undefined;
+  /** The rendition to go to at the end of the segment. */
+  #next: string | undefined;
   #destroyed = false;
 
   constructor(options: PlayerOptions) {
@@ -42,8 +81,12 @@ export class ShakaPlayer implements Player {
   async load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
     const { mode, targetMs } = this.#options;
     this.#video = video;
+    this.#shaka.addEventListener('downloadcompleted', (event) => this.#onDownload(event));
     this.#shaka.addEventListener('error', (event) => this.#onStreamingError(event.detail));
-    this.#shaka.configure(configOf(mode === 'low', targetMs));
+    if (mode === 'low') this.#steer(video);
+    else if (targetMs !== undefined) {
+      this.#shaka.configure({ manifest: { defaultPresentationDelay: targetMs / 1000 } });
+    }
     try {
       await this.#shaka.attach(video);
       await this.#shaka.load(new URL('index.mpd', streamUrl).href);
@@ -58,6 +101,40 @@ export class ShakaPlayer implements Player {
     return playing && playing.getTime() > 0 ? (Date.now() - playing.getTime()) / 1000 : undefined;
   }
 
+  latencyReport(): LatencyReport | undefined {
+    return this.#latency?.report;
+  }
+
+  renditions(): readonly Rendition[] {
+    const renditions = new Map<string, Rendition>();
+    for (const track of this.#tracks()) {
+      const { width, height, videoBandwidth, bandwidth } = track;
+      const id = idOf(track);
+      if (id === undefined) continue;
+      renditions.set(id, {
+        id,
+        width: width ?? 0,
+        height: height ?? 0,
+        bitrateBps: videoBandwidth ?? bandwidth,
+      });
+    }
+    return bestFirst([...renditions.values()]);
+  }
+
+  loadingRendition(): string | undefined {
+    const active = this.#tracks().find((track) => track.active);
+    return active && idOf(active);
+  }
+
+  selectRendition(wish: string): void {
+    this.#rungs?.stop();
+    const own = wish === AUTO && this.#options.mode !== 'low';
+    this.#shaka.configure({ abr: { enabled: own } });
+    this.#next = undefined;
+    if (wish === AUTO) this.#rungs?.start();
+    else this.#choose(wish, false);
+  }
+
   seekToLive(): void {
     this.#shaka.goToLive();
   }
@@ -65,8 +142,78 @@ export class ShakaPlayer implements Player {
   async destroy(): Promise<void> {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    this.#latency?.stop();
+    this.#rungs?.stop();
     await this.#shaka.destroy();
     if (this.#video) this.#video.playbackRate = 1;
+  }
+
+  #steer(video: HTMLVideoElement): void {
+    const { targetMs } = this.#options;
+    const levelMs = (): number | undefined => this.#levelMs(video);
+    this.#latency = new LatencyKeeper(video, boundsFrom(BOUNDS, targetMs), {
+      by: 'target',
+      setTarget: (delayMs) => this.#setDelay(delayMs),
+      levelMs,
+      seekToLive: () => this.seekToLive(),
+    });
+    this.#rungs = new RungKeeper(video, {
+      rungs: () => this.renditions(),
+      loading: () => this.loadingRendition(),
+      choose: (id, urgent) => this.#choose(id, urgent),
+      levelMs,
+      sampleUrl: () => this.#loadedUrl,
+    });
+    this.#shaka.configure(LOW_LATENCY);
+    this.#setDelay(this.#latency.report.targetMs);
+    this.#latency.start();
+    this.#rungs.start();
+  }
+
+  #onDownload({ requestType, request, context, response }: ShakaDownload): void {
+    if (requestType !== SEGMENT || context?.type !== MEDIA_SEGMENT || request?.contentType !== 'video')
+      return;
+    this.#loadedUrl = response?.uri;
+    this.#goToNext();
+  }
+
+  #setDelay(delayMs: number): void {
+    if (this.#destroyed) return;
+    const targetLatency = Math.max(0, delayMs - PRESENTATION_DELAY_MS) / 1000;
+    this.#shaka.configure({ streaming: { liveSync: { targetLatency } } });
+  }
+
+  /** As Shaka's own live sync reckons, but from the live edge. */
+  #levelMs(video: HTMLVideoElement): number | undefined {
+    if (this.#tracks().length === 0) return undefined;
+    const { end } = this.#shaka.seekRange();
+    return Number.isFinite(end) ? (end - video.currentTime) * 1000 + PRESENTATION_DELAY_MS : undefined;
+  }
+
+  /** None until the manifest is loaded. */
+  #tracks(): readonly ShakaTrack[] {
+    return this.#destroyed ? [] : this.#shaka.getVariantTracks();
+  }
+
+  /**
+   * In the middle of a segment Shaka may give it up and fetch the new rendition from the segment's start, whose key
+   * frame there would throw out all that is buffered behind it. So it is told when a segment is in.
+   */
+  #choose(id: string, urgent: boolean): void {
+    this.#next = id;
+    if (urgent) this.#goToNext();
+  }
+
+  /** Clears nothing, not even when it is urgent: that takes Shaka longer than the next segment. The sound stays. */
+  #goToNext(): void {
+    const id = this.#next;
+    this.#next = undefined;
+    if (id === undefined) return;
+    this.#latency?.switched();
+    const tracks = this.#tracks();
+    const audioId = tracks.find(({ active }) => active)?.audioId;
+    const track = tracks.find((one) => idOf(one) === id && one.audioId === audioId);
+    if (track && !track.active) this.#shaka.selectVariantTrack(track, false);
   }
 
   /** Shaka tells of a failed request before it decides to try again, which it does for as long as a stream is live. */
@@ -84,28 +231,24 @@ export class ShakaPlayer implements Player {
   }
 }
 
-function configOf(low: boolean, targetMs: number | undefined): object {
-  if (!low) return targetMs === undefined ? {} : { manifest: { defaultPresentationDelay: targetMs / 1000 } };
-  // Shaka keeps the live sync target from the end of the seek range, which is a presentation delay behind the edge.
-  const half = (targetMs ?? DEFAULT_DELAY_MS) / 2 / 1000;
-  return {
-    streaming: {
-      lowLatencyMode: true,
-      rebufferingGoal: 0.01,
-      bufferingGoal: 2,
-      updateIntervalSeconds: 0.1,
-      liveSync: {
-        enabled: true,
-        targetLatency: half,
-        targetLatencyTolerance: 0.05,
-        maxPlaybackRate: 1.2,
-        minPlaybackRate: 0.9,
-      },
-    },
-    manifest: {
-      defaultPresentationDelay: half,
-      // The manifest's own delay is for players left to themselves.
-      dash: { ignoreMinBufferTime: true, ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false },
-    },
-  };
+/** Of a track that runs through several Periods Shaka gives the ids of all, oldest first. */
+function idOf({ originalVideoId }: ShakaTrack): string | undefined {
+  return originalVideoId?.split(',').at(-1);
 }
+
+const LOW_LATENCY = {
+  // One frame at a time, Shaka takes the stream's bit rate for the link's: the rung keeper decides.
+  abr: { enabled: false },
+  streaming: {
+    lowLatencyMode: true,
+    rebufferingGoal: 0.01,
+    bufferingGoal: 2,
+    updateIntervalSeconds: 0.1,
+    liveSync: { enabled: true, targetLatencyTolerance: 0.05, maxPlaybackRate: 1.2, minPlaybackRate: 0.9 },
+  },
+  manifest: {
+    defaultPresentationDelay: PRESENTATION_DELAY_MS / 1000,
+    // The manifest's own delay is for players left to themselves.
+    dash: { ignoreMinBufferTime: true, ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false },
+  },
+};

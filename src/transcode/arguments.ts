@@ -1,0 +1,93 @@
+import { ENCODER_RECIPES, OUTPUT_TIMES } from './encoders.ts';
+import type { Rung } from './ladder-choice.ts';
+import type { LadderOptions } from './ladder-options.ts';
+import { decoderThreads, encoderThreads } from './threads.ts';
+
+/** One rung as one run of the encoder makes it. */
+export interface RungOutput extends Rung {
+  /** Frames before this time of the fed file are not encoded: they were already. Milliseconds. */
+  readonly fromMs?: number;
+}
+
+export interface ArgumentsInput {
+  readonly options: Pick<LadderOptions, 'encoder' | 'preset' | 'vaapiDevice'>;
+  readonly source: { readonly width: number; readonly height: number };
+  /** Ticks of 90 kHz a frame, may be fractional; undefined when the rate varies. */
+  readonly frameTicks: number | undefined;
+  /** At least one. */
+  readonly rungs: readonly RungOutput[];
+  readonly cores: number;
+}
+
+/** The first output's file descriptor; the next ones follow. */
+export const FIRST_OUTPUT_FD = 3;
+
+const TIMESCALE = 90_000;
+const NOMINAL_RATE = 30;
+
+/**
+ * ffmpeg's arguments: FLV on stdin, one decode, every rung as FLV on a pipe of its own, frames out with the very
+ * milliseconds they came in with.
+ *
+ * - One decoder thread where one is enough: each more holds a frame.
+ * - `fpsprobesize 0` and `analyzeduration 1` stop the probing after the first frame. Never `nobuffer`: it throws away
+ *   what was read while probing, and with it the first key frame.
+ */
+export function buildArguments(input: ArgumentsInput): string[] {
+  const recipe = ENCODER_RECIPES[input.options.encoder];
+  const { source } = input;
+  return [
+    ...['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'warning'],
+    ...recipe.globalArguments(input.options),
+    ...['-threads', `${decoderThreads(source.width * source.height, rateOf(input.frameTicks), input.cores)}`],
+    ...[
+      '-fpsprobesize',
+      '0',
+      '-analyzeduration',
+      '1',
+      '-protocol_whitelist',
+      'pipe',
+      '-f',
+      'flv',
+      '-i',
+      'pipe:0',
+    ],
+    ...['-copyts', '-filter_complex', filterGraph(input.rungs, recipe.lastFilters)],
+    ...input.rungs.flatMap((rung, index) => [
+      ...['-map', `[o${index}]`, ...OUTPUT_TIMES],
+      ...recipe.arguments({
+        bitrateBps: rung.bitrateBps,
+        frameRate: fractionOf(input.frameTicks),
+        threads: encoderThreads(rung.width, rung.height, input.cores),
+        preset: input.options.preset,
+      }),
+      ...['-f', 'flv', '-flvflags', 'no_duration_filesize', '-flush_packets', '1'],
+      `pipe:${FIRST_OUTPUT_FD + index}`,
+    ]),
+  ];
+}
+
+function filterGraph(rungs: readonly RungOutput[], lastFilters: string): string {
+  const chains = rungs.map(({ width, height, fromMs }, index) => {
+    const start = rungs.length === 1 ? '[0:v]' : `[s${index}]`;
+    const skip = fromMs === undefined ? '' : `trim=start_pts=${fromMs},`;
+    return `${start}${skip}scale=${width}:${height}:flags=bicubic,${lastFilters}[o${index}]`;
+  });
+  if (rungs.length === 1) return chains.join(';');
+  return [`[0:v]split=${rungs.length}${rungs.map((_, index) => `[s${index}]`).join('')}`, ...chains].join(
+    ';',
+  );
+}
+
+function fractionOf(
+  frameTicks: number | undefined,
+): { readonly numerator: number; readonly denominator: number } | undefined {
+  if (frameTicks === undefined) return undefined;
+  const factor = Number.isInteger(frameTicks) ? 1 : 2;
+  return { numerator: TIMESCALE * factor, denominator: Math.round(frameTicks * factor) };
+}
+
+/** Frames a second, as it is or as it is reckoned with. */
+export function rateOf(frameTicks: number | undefined): number {
+  return frameTicks === undefined ? NOMINAL_RATE : TIMESCALE / frameTicks;
+}

@@ -1,0 +1,11 @@
+const POLYNOMIAL = 0x04c11db7;
+
+/** CRC-32/MPEG-2. Over bytes that end with their own CRC it is 0. */
+export function crc32Mpeg2(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte << 24;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x80000000 ? (crc << 1) ^ POLYNOMIAL : crc << 1;
+  }
+  return crc >>> 0;
+}

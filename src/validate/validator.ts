@@ -1,0 +1,75 @@
+import type { Clock } from '../base/clock.ts';
+import { AppError } from '../base/errors.ts';
+import type { ValidationContext, WatchedSummary } from './contracts.ts';
+import { validateDash } from './dash/validate-dash.ts';
+import type { FetchResult, Fetcher } from './fetcher.ts';
+import { FindingLog, type CountedFinding } from './finding.ts';
+import { validateHls } from './hls/validate-hls.ts';
+
+const MANIFEST_TIMEOUT_MS = 10_000;
+const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
+
+export interface ValidateOptions {
+  /** Of a multivariant or media playlist, or an MPD; http or https. */
+  readonly url: string;
+  /** How long to watch: of a live presentation exactly, of one on demand at most. */
+  readonly seconds: number;
+}
+
+export interface ValidateDeps {
+  readonly fetcher: Fetcher;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** Everything one validation brought out. */
+export interface ValidationReport {
+  readonly url: string;
+  readonly watched: WatchedSummary;
+  readonly watchedSeconds: number;
+  readonly findings: readonly CountedFinding[];
+}
+
+/**
+ * Judges a presentation by the rules of its format.
+ * @throws AppError VALIDATE_UNREACHABLE, VALIDATE_NOT_A_MANIFEST.
+ */
+export async function validatePresentation(
+  { url, seconds }: ValidateOptions,
+  { fetcher, clock, signal }: ValidateDeps,
+): Promise<ValidationReport> {
+  const log = new FindingLog();
+  const manifest = await fetchManifest(url, fetcher, signal);
+  const startedMs = clock.monotonicMs();
+  const context: ValidationContext = { fetcher, clock, log, signal, deadlineMs: startedMs + seconds * 1000 };
+  const text = new TextDecoder().decode(manifest.body);
+  const watched = isMpd(text) ? await validateDash(context, url, text) : await validateHls(context, url);
+  return { url, watched, watchedSeconds: (clock.monotonicMs() - startedMs) / 1000, findings: log.findings };
+}
+
+async function fetchManifest(url: string, fetcher: Fetcher, signal: AbortSignal): Promise<FetchResult> {
+  const outcome = await fetcher.get(url, {
+    signal,
+    timeoutMs: MANIFEST_TIMEOUT_MS,
+    maxBytes: MAX_MANIFEST_BYTES,
+    headers: { 'accept-encoding': 'gzip' },
+  });
+  if (outcome.kind === 'failed')
+    throw new AppError('VALIDATE_UNREACHABLE', `cannot fetch ${url}: ${outcome.detail}`);
+  if (outcome.status !== 200)
+    throw new AppError('VALIDATE_UNREACHABLE', `cannot fetch ${url}: status ${outcome.status}`);
+  if (isMpd(new TextDecoder().decode(outcome.body)) || isPlaylist(outcome)) return outcome;
+  throw new AppError('VALIDATE_NOT_A_MANIFEST', `${url} is neither an HLS playlist nor a DASH MPD`);
+}
+
+function isMpd(text: string): boolean {
+  return /^\uFEFF?\s*(<\?xml[^>]*>\s*)?(<!--[\s\S]*?-->\s*)*<(\w+:)?MPD[\s>]/.test(text);
+}
+
+/** By its first line, else by its name or type: a playlist with a damaged first line is still one to judge. */
+function isPlaylist({ body, url, headers }: FetchResult): boolean {
+  const start = new TextDecoder().decode(body.subarray(0, 64));
+  if (/^\uFEFF?\s*#EXT/.test(start)) return true;
+  const named = /\.m3u8?$/i.test(new URL(url).pathname) || /mpegurl/i.test(headers.get('content-type') ?? '');
+  return named && new TextDecoder().decode(body).includes('#EXT');
+}

@@ -1,0 +1,173 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { startDemoBroadcast, type DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { statusOf } from '../support/live-client.ts';
+import { createMemoryLog } from '../support/memory-log.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import {
+  glanceAtPage,
+  PLAYERS,
+  type PlayerName,
+  readPage,
+  recordFrames,
+  resetPage,
+  selectRendition,
+  type ShownFrame,
+  takeFrames,
+  throttle,
+  whenPlaying,
+  whenShown,
+} from '../support/watch-page.ts';
+
+/** Best first: the source, and what is encoded of it. */
+const RUNGS = ['video', '480p', '240p'] as const;
+/** Carries the encoded rungs, not the source. */
+const THIN_KBPS = 1800;
+
+let server: TestServer;
+let broadcast: DemoBroadcast;
+let browser: Browser;
+
+beforeAll(async () => {
+  server = await startServer({ set: ['ladder.rungs=480p:600k,240p:250k', 'ladder.preset=ultrafast'] });
+  const url = await server.publishUrl('demo');
+  const slash = url.lastIndexOf('/');
+  broadcast = startDemoBroadcast({
+    serverUrl: url.slice(0, slash),
+    publishKey: url.slice(slash + 1),
+    clock: systemClock,
+    log: createMemoryLog(),
+  });
+  browser = await launchBrowser();
+  await until(
+    async () => (await statusOf(`${server.mediaUrl}/live/demo/240p.m3u8`)) === 200,
+    'the ladder on the air',
+    30_000,
+  );
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await broadcast?.close();
+  await server?.close();
+});
+
+async function watch(player: PlayerName, query: string, run: (page: Page) => Promise<void>): Promise<void> {
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&${query}`);
+    await whenPlaying(page);
+    await run(page);
+  } finally {
+    await context.close();
+  }
+}
+
+/** How far the picture's clock went ahead of, or fell behind, the wall's between two frames; the worst, seconds. */
+function worstJump(frames: readonly ShownFrame[]): number {
+  const jumps = frames.slice(1).map((frame, i) => {
+    const before = frames[i] ?? frame;
+    return Math.abs(frame.mediaSeconds - before.mediaSeconds - (frame.shownMs - before.shownMs) / 1000);
+  });
+  return Math.max(...jumps);
+}
+
+describe('the watch page', () => {
+  it.each(PLAYERS)('lists the renditions that the server has, with %s', async (player) => {
+    await watch(player, 'mode=low', async (page) => {
+      const { renditions } = await readPage(page);
+      expect(renditions.map(({ id }) => id)).toEqual(RUNGS);
+      expect(renditions.map(({ height }) => height)).toEqual([720, 480, 240]);
+      const bitrates = renditions.map(({ bitrateBps }) => bitrateBps);
+      expect(bitrates).toEqual(bitrates.toSorted((a, b) => b - a));
+      expect(await page.locator('#quality option').count()).toBe(RUNGS.length + 1);
+    });
+  });
+
+  it.each(PLAYERS)(
+    'switches down and up on command without a stall or a jump of the clock, with %s',
+    async (player) => {
+      await watch(player, 'mode=low&rendition=video', async (page) => {
+        await whenShown(page, 'video');
+        await recordFrames(page);
+        // Once for the way the player has to its latency, which may be a jump.
+        await until(
+          async () => (await takeFrames(page)).length > 0 && isCalm(page),
+          'the latency found',
+          30_000,
+        );
+        await takeFrames(page);
+        await resetPage(page);
+        for (const rung of ['240p', '480p', 'video'] as const) {
+          // Each switch is its own; and the page, not the test, is what is measured.
+          // oxlint-disable-next-line no-await-in-loop
+          await switchTo(page, rung);
+        }
+        const after = await readPage(page);
+        const frames = await takeFrames(page);
+        expect(after.switches).toBe(3);
+        expect(after.stalls).toBe(0);
+        expect(after.fatalErrors).toBe(0);
+        expect(frames.length).toBeGreaterThan(100);
+        const times = frames.map(({ mediaSeconds }) => mediaSeconds);
+        expect(times).toEqual(times.toSorted((a, b) => a - b));
+        // Frames of a busy machine may come late; a seek or a hole in the media is more than that.
+        expect(worstJump(frames)).toBeLessThan(0.5);
+        expect(Math.max(...after.glassSamples) - Math.min(...after.glassSamples)).toBeLessThan(1000);
+      });
+    },
+  );
+
+  it.each(PLAYERS)('takes the choice of the quality menu into the address, with %s', async (player) => {
+    await watch(player, 'mode=low', async (page) => {
+      await page.locator('#quality').selectOption('240p');
+      await whenShown(page, '240p');
+      expect(page.url()).toContain('rendition=240p');
+      expect((await readPage(page)).wishedRendition).toBe('240p');
+    });
+  });
+
+  it.each(PLAYERS)(
+    'goes to a lower rendition when the link gets too thin, and back when it is free, with %s',
+    async (player) => {
+      await watch(player, 'mode=low', async (page) => {
+        await whenShown(page, 'video');
+        await resetPage(page);
+        const free = await throttle(page, THIN_KBPS);
+        const down = await until(
+          async () => {
+            const reading = await glanceAtPage(page);
+            return reading.state === 'playing' && reading.rendition !== 'video' ? reading : undefined;
+          },
+          'a lower rendition shown',
+          30_000,
+        );
+        expect(['480p', '240p']).toContain(down.rendition);
+        await free();
+        await whenShown(page, 'video', 60_000);
+        const after = await readPage(page);
+        expect(after.fatalErrors).toBe(0);
+        // Down, perhaps further down, and up again by a step or two: not to and fro.
+        expect(after.switches).toBeLessThanOrEqual(5);
+      });
+    },
+  );
+});
+
+/** The player has come to its latency: the playback rate is normal, and media is ahead. */
+async function isCalm(page: Page): Promise<boolean> {
+  const { state, playbackRate, bufferMs, glassToGlassMs } = await glanceAtPage(page);
+  const near = glassToGlassMs !== undefined && glassToGlassMs < 1000;
+  return state === 'playing' && Math.abs(playbackRate - 1) < 0.03 && bufferMs > 100 && near;
+}
+
+/** Switches, and sees the new rendition for a second of media. */
+async function switchTo(page: Page, rung: string): Promise<void> {
+  await selectRendition(page, rung);
+  const { currentTime } = await whenShown(page, rung);
+  await until(async () => (await glanceAtPage(page)).currentTime > currentTime + 1, 'a second of it');
+}
