@@ -56,6 +56,9 @@ const START: Readonly<Record<ServerName, () => Promise<RtmpPeer>>> = {
   'node-media-server': startNodeMediaServer,
 };
 
+/** What the chart compares with: the other that makes segments. */
+const REFERENCE: ServerName = 'nginx-rtmp, HLS';
+
 /** What is compared with what; printed under the table and kept with the figures. */
 const NOTE = [
   'The servers do not make the same. Headwater makes a CMAF chunk of every frame and an LL-HLS part of every 200 ms, in',
@@ -172,9 +175,6 @@ function report(measurements: readonly Measurement[]): void {
   });
   draw(of);
 }
-
-/** What is compared with what else makes segments; the note says that they are not the same. */
-const REFERENCE: ServerName = 'nginx-rtmp, HLS';
 
 type FigureOf = (server: ServerName, channels: number, figure: (m: Measurement) => number) => Spread;
 

@@ -83,11 +83,18 @@ async function measureLadder(): Promise<{ args: readonly string[]; encoder: Usag
       'an encoder (is ffmpeg installed, and has the machine cores to spare?)',
     );
     await delay(SETTLE_SECONDS * 1000);
+    checkEncoder(serverPid, pid);
     const [encoder, server] = await measure([pid], [serverPid]);
-    if (childrenNamed(serverPid, 'ffmpeg')[0] !== pid) throw new Error('the encoder was replaced meanwhile');
+    checkEncoder(serverPid, pid);
     const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(1, -1);
     return { args, encoder, server };
   });
+}
+
+/** @throws Error when another encoder took its place: the server has left a rung out, or it died. */
+function checkEncoder(serverPid: number, pid: number): void {
+  if (childrenNamed(serverPid, 'ffmpeg')[0] === pid) return;
+  throw new Error('the encoder was replaced meanwhile: is this machine too busy now?');
 }
 
 async function measurePassthrough(): Promise<Usage> {

@@ -129,12 +129,11 @@ export class MediaRoutes {
   }
 
   #wholeSegment(request: MediaRequest, segment: Segment): WholeMedia {
-    const name = (): string => `${segment.period.id}-${segment.number}`;
-    return (
-      this.#whole.get(segment) ??
-      this.#remember(segment, request, 'segment', name(), segment.sizeBytes, () =>
-        segment.chunks.map((chunk) => chunk.bytes),
-      )
+    const known = this.#whole.get(segment);
+    if (known) return known;
+    const name = `${segment.period.id}-${segment.number}`;
+    return this.#remember(segment, request, 'segment', name, segment.sizeBytes, () =>
+      segment.chunks.map((chunk) => chunk.bytes),
     );
   }
 

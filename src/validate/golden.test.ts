@@ -309,6 +309,7 @@ const HLS: readonly Golden[] = [
     ),
   },
 
+  { what: 'no hints', rules: ['hls-hint-missing'], mutation: each(/#EXT-X-PRELOAD.*\n/g, '', VIDEO) },
   {
     what: 'hints of another part',
     rules: ['hls-hint-not-kept'],
@@ -537,6 +538,7 @@ describe('our own HLS presentation', () => {
     ['one media playlist by itself', {}, 'video.m3u8'],
     ['over HTTP/2', { protocol: 'h2' }, 'index.m3u8'],
     ['that ends while it is watched', { endAfterSeconds: 4 }, 'index.m3u8'],
+    ['whose publisher drops and returns', { outage: { fromSeconds: 2.5, toSeconds: 6 } }, 'index.m3u8'],
     ['that has ended', { endAfterSeconds: 0 }, 'index.m3u8'],
   ])('has no finding: %s', async (_what, options, manifest) => {
     const presentation = new FakePresentation(new LiveBackend(options));

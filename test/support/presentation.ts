@@ -5,7 +5,7 @@ import { ORIGIN_DEFAULTS } from '../../src/origin/origin-options.ts';
 import { Origin } from '../../src/origin/origin.ts';
 import { PackagerMetrics } from '../../src/packager/packager-metrics.ts';
 import { DEFAULT_PACKAGER_OPTIONS, StreamPackager } from '../../src/packager/stream-packager.ts';
-import type { Sample } from '../../src/stream/track.ts';
+import type { Sample, TimelineReason } from '../../src/stream/track.ts';
 import type { ChunkArrival, Fetcher, FetchOptions, FetchOutcome } from '../../src/validate/fetcher.ts';
 import { validatePresentation, type ValidationReport } from '../../src/validate/validator.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -227,6 +227,8 @@ export interface LiveOptions {
   readonly audio?: boolean;
   /** The publisher ends the stream, on its clock, this long after validation began. */
   readonly endAfterSeconds?: number;
+  /** The publisher goes away, so many seconds after validation began, and comes back with a key frame. */
+  readonly outage?: { readonly fromSeconds: number; readonly toSeconds: number };
   /** Served over TLS with this protocol. */
   readonly protocol?: string;
 }
@@ -241,6 +243,10 @@ export class LiveBackend implements Backend {
   readonly #turns: (() => void)[] = [];
   readonly #samples: readonly Sample[];
   readonly #endMs: number;
+  readonly #audio: boolean;
+  /** Wall times between which nobody publishes. */
+  readonly #outage: { readonly fromMs: number; readonly toMs: number } | undefined;
+  #away = false;
   #next = 0;
   #ended = false;
 
@@ -253,6 +259,13 @@ export class LiveBackend implements Backend {
       endAfterSeconds,
     } = options;
     const seconds = onAirSeconds + restSeconds;
+    const startMs = EPOCH_MS + onAirSeconds * 1000;
+    const { outage } = options;
+    this.#audio = audio;
+    this.#outage = outage && {
+      fromMs: startMs + outage.fromSeconds * 1000,
+      toMs: startMs + outage.toSeconds * 1000,
+    };
     this.protocol = options.protocol;
     this.folder = `${options.protocol === undefined ? FAKE_ORIGIN : FAKE_ORIGIN.replace('http', 'https')}/live/cam/`;
     this.#endMs =
@@ -273,7 +286,7 @@ export class LiveBackend implements Backend {
       videoSamples({ seconds }).map(toAccessUnit),
       audio ? audioSamples({ seconds }) : [],
     );
-    this.packager.begin(timeline({ video: videoTrack(), ...(audio && { audio: audioTrack() }) }));
+    this.#begin('start', EPOCH_MS);
     this.#origin = new Origin(ORIGIN_DEFAULTS, {
       directory: { window: (stream) => (stream === 'cam' ? this.packager.window : undefined) },
       liveStreams: () => ['cam'],
@@ -306,13 +319,35 @@ export class LiveBackend implements Backend {
       sample = this.#samples[this.#next]
     ) {
       this.#next += 1;
-      if (!this.#ended) this.packager.sample(sample);
+      this.#come(sample);
+    }
+    if (this.#outage && nowMs >= this.#outage.fromMs && nowMs < this.#outage.toMs && !this.#away) {
+      this.#away = true;
+      this.packager.away();
     }
     if (nowMs >= this.#endMs && !this.#ended) {
       this.#ended = true;
       this.packager.end();
     }
     this.#settle();
+  }
+
+  /** Samples of an outage never come. */
+  #come(sample: Sample): void {
+    if (this.#ended) return;
+    const atMs = sampleSeconds(sample) * 1000;
+    const { fromMs, toMs } = this.#outage ?? { fromMs: Number.POSITIVE_INFINITY, toMs: 0 };
+    if (atMs >= fromMs && atMs < toMs) return;
+    if (this.#away && atMs >= toMs) {
+      this.#away = false;
+      this.#begin('resume', toMs);
+    }
+    this.packager.sample(sample);
+  }
+
+  #begin(reason: TimelineReason, startMs: number): void {
+    const tracks = { video: videoTrack(), ...(this.#audio && { audio: audioTrack() }) };
+    this.packager.begin(timeline(tracks, { reason, startMs }));
   }
 
   #settle(): void {

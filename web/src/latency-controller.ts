@@ -47,8 +47,6 @@ export interface LatencyState {
   /** When the target was last changed. */
   readonly changedAtMs: number;
   readonly troubleAtMs: number | undefined;
-  /** How long nothing must happen before the target is lowered by a step. */
-  readonly calmMs: number;
   readonly dips: Dips;
 }
 
@@ -86,14 +84,9 @@ const NEAR_MS = 60;
 /** Lowered by so much at a time, while nothing happens. */
 const CALM_FACTOR = 0.95;
 const CALM_STEP_MS = 10;
-/**
- * How long nothing must happen. Before any trouble the floor is looked for quickly; each trouble doubles the wait, each
- * step down without one shortens it.
- */
+/** How long nothing must happen: before any trouble the floor is looked for quickly, after it with care. */
 const CALM_FRESH_MS = 4000;
 const CALM_TROUBLED_MS = 12_000;
-const CALM_LONGEST_MS = 120_000;
-const CALM_SHORTENED = 0.6;
 /** Buffer that the step must leave, by the deepest dips of late. */
 const SPARE_MS = 110;
 const DIPS_MS = 30_000;
@@ -117,7 +110,6 @@ export function startLatency(bounds: LatencyBounds, nowMs: number): LatencyState
     movedAtMs: nowMs,
     changedAtMs: nowMs,
     troubleAtMs: undefined,
-    calmMs: CALM_FRESH_MS,
     dips: noDips(nowMs),
   };
 }
@@ -164,12 +156,12 @@ function raise(
     failed: remember(state.failed, state.targetMs, nowMs),
     changedAtMs: nowMs,
     troubleAtMs: nowMs,
-    calmMs: Math.min(CALM_LONGEST_MS, Math.max(CALM_TROUBLED_MS, state.calmMs * 2)),
   };
 }
 
 function mayLower(state: LatencyState, bounds: LatencyBounds, nowMs: number): boolean {
-  if (nowMs - latestOf(state) < state.calmMs) return false;
+  const calmMs = state.troubleAtMs === undefined ? CALM_FRESH_MS : CALM_TROUBLED_MS;
+  if (nowMs - latestOf(state) < calmMs) return false;
   const nextMs = stepDown(state.targetMs, bounds);
   const dipMs = Math.max(state.dips.deepestMs, state.dips.beforeMs);
   if (nextMs === state.targetMs || nextMs - dipMs < SPARE_MS) return false;
@@ -185,10 +177,6 @@ function lower(state: LatencyState, bounds: LatencyBounds, nowMs: number): Laten
     ...state,
     targetMs: stepDown(state.targetMs, bounds),
     changedAtMs: nowMs,
-    calmMs:
-      state.troubleAtMs === undefined
-        ? CALM_FRESH_MS
-        : Math.max(CALM_TROUBLED_MS, state.calmMs * CALM_SHORTENED),
   };
 }
 

@@ -43,7 +43,7 @@ export function judgeBandwidth(
 ): void {
   const sink = { log, url: multivariant.url };
   for (const variant of multivariant.variants) {
-    if (variant.iFrames) continue;
+    if (variant.iFrames || !watches.some(({ role }) => role.url === variant.url)) continue;
     const members = membersOf(variant, multivariant, watches);
     const declared = numberAttribute(variant.tag, 'BANDWIDTH');
     const average = numberAttribute(variant.tag, 'AVERAGE-BANDWIDTH');

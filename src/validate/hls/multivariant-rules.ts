@@ -69,7 +69,9 @@ function groupsOf({ renditions }: MultivariantPlaylist): Map<string, MediaRendit
   const groups = new Map<string, MediaRendition[]>();
   for (const rendition of renditions) {
     const key = `${rendition.type} ${JSON.stringify(rendition.groupId)}`;
-    groups.set(key, [...(groups.get(key) ?? []), rendition]);
+    const members = groups.get(key);
+    if (members) members.push(rendition);
+    else groups.set(key, [rendition]);
   }
   return groups;
 }
@@ -224,8 +226,9 @@ export const MULTIVARIANT_RULES: readonly Rule<MultivariantPlaylist>[] = [
         return value?.text === 'NONE' && !value.quoted;
       });
       if (none.length === 0) return;
+      const silent = new Set(none);
       for (const variant of regular(playlist)) {
-        if (none.includes(variant)) continue;
+        if (silent.has(variant)) continue;
         yield {
           line: variant.tag.line,
           message: 'CLOSED-CAPTIONS is NONE on other variants, but not on this one',

@@ -9,7 +9,7 @@ export interface NeededVersion {
   readonly allowed: number;
 }
 
-type Need = readonly [version: number, why: string, isUsed: (tag: Tag, tags: readonly Tag[]) => boolean];
+type Need = readonly [version: number, why: string, isUsed: (tag: Tag, iFramesOnly: boolean) => boolean];
 
 const named =
   (name: string) =>
@@ -31,7 +31,7 @@ const NEEDS: readonly Need[] = [
   [
     6,
     'EXT-X-MAP without EXT-X-I-FRAMES-ONLY',
-    (tag, tags) => tag.name === 'EXT-X-MAP' && !tags.some(named('EXT-X-I-FRAMES-ONLY')),
+    (tag, iFramesOnly) => tag.name === 'EXT-X-MAP' && !iFramesOnly,
   ],
   [
     7,
@@ -61,9 +61,10 @@ const SKIPPED_DATERANGES_VERSION = 10;
 export function neededVersion({ tags }: PlaylistText): NeededVersion {
   let version = 1;
   let why = 'what is in it';
+  const iFramesOnly = tags.some(named('EXT-X-I-FRAMES-ONLY'));
   for (const tag of tags) {
     for (const [needs, what, isUsed] of NEEDS) {
-      if (needs <= version || !isUsed(tag, tags)) continue;
+      if (needs <= version || !isUsed(tag, iFramesOnly)) continue;
       version = needs;
       why = what;
     }

@@ -212,15 +212,6 @@ export const PART_RULES: readonly Rule<MediaPlaylist>[] = [
   },
 
   {
-    rule: 'hls-hint-missing',
-    severity: 'warning',
-    clause: rfc('B.1'),
-    *check(playlist) {
-      if (!isRunning(playlist) || allParts(playlist).length === 0) return;
-      if (!playlist.hints.some(({ type }) => type === 'PART')) yield 'no EXT-X-PRELOAD-HINT of TYPE=PART';
-    },
-  },
-  {
     rule: 'hls-hint-twice',
     severity: 'warning',
     clause: rfc('6.2.6'),

@@ -263,7 +263,7 @@ function* otherNumbers({ renditions }: Presentation): Iterable<Problem> {
   for (const { role, placed } of others) {
     for (const { segment, startMs, endMs } of placed) {
       const middleMs = (startMs + endMs) / 2;
-      const match = first.placed.find((other) => other.startMs <= middleMs && middleMs < other.endMs);
+      const match = at(first.placed, middleMs);
       if (!match || match.segment.discontinuityNumber === segment.discontinuityNumber) continue;
       yield {
         url: role.url,
@@ -272,4 +272,16 @@ function* otherNumbers({ renditions }: Presentation): Iterable<Problem> {
       };
     }
   }
+}
+
+/** The segment of a moment. Those of a playlist stand in order of time, or it has findings of its own. */
+function at(placed: readonly Placed[], ms: number): Placed | undefined {
+  let [low, high] = [0, placed.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((placed[middle]?.endMs ?? 0) <= ms) low = middle + 1;
+    else high = middle;
+  }
+  const found = placed[low];
+  return found && found.startMs <= ms ? found : undefined;
 }

@@ -56,6 +56,14 @@ describe('a reload of a media playlist', () => {
       dated('PLANNED-DURATION=5,DURATION=4'),
     ],
     [
+      'a segment that ends sooner than the hint foresaw',
+      LOW,
+      LOW.replace(
+        /#EXT-X-PRELOAD[^]*/,
+        '#EXTINF:1,\n104.m4s\n#EXT-X-PART:DURATION=0.5,URI="x.m4s",INDEPENDENT=YES\n',
+      ),
+    ],
+    [
       'names that come again',
       PLAIN.replaceAll(/10\d\.m4s/g, 'live.m4s'),
       slide(PLAIN).replaceAll(/10\d\.m4s/g, 'live.m4s'),
@@ -148,6 +156,13 @@ describe('a reload of a media playlist', () => {
       ['hls-sequence-back', 'hls-sequence-tag-missing'],
       PLAIN,
       PLAIN.replace('#EXT-X-MEDIA-SEQUENCE:100\n', ''),
+    ],
+    ['a part that was not hinted', ['hls-hint-missing'], LOW.replace(/#EXT-X-PRELOAD.*\n/, ''), NEXT_PART],
+    [
+      'another first part of the next segment than the hinted',
+      ['hls-hint-not-kept'],
+      LOW.replace(/(#EXT-X-PROGRAM.*12:00:08[^]*)(#EXT-X-PRELOAD.*)104.2[^]*/, '$2104.0.m4s"\n'),
+      LOW.replace('"104.0.m4s"', '"x.m4s"'),
     ],
     [
       'another part than the hinted',

@@ -247,6 +247,21 @@ export const RELOAD_RULES: readonly Rule<Reload>[] = [
     },
   },
   {
+    rule: 'hls-hint-missing',
+    severity: 'warning',
+    clause: rfc('B.1'),
+    *check({ before, after }) {
+      const next = firstNewPart(before, after);
+      if (!next || before.hints.some(({ type }) => type === 'PART')) return;
+      // Nobody can know the name of what comes after an outage.
+      if (next.segment.discontinuity && next.part.index === 0) return;
+      yield {
+        line: next.part.line,
+        message: `part ${next.part.index} of segment ${next.part.msn} was not hinted before`,
+      };
+    },
+  },
+  {
     rule: 'hls-hint-not-kept',
     severity: 'error',
     clause: rfc('4.4.5.3'),
@@ -254,8 +269,8 @@ export const RELOAD_RULES: readonly Rule<Reload>[] = [
       const hint = before.hints.find(({ type }) => type === 'PART');
       const next = firstNewPart(before, after);
       if (!hint || !next || hint.url === next.part.url) return;
-      // The plan may change, as at the return from an advertisement (6.2.6).
-      if (next.segment.discontinuity && next.part.index === 0) return;
+      // The plan may change: at the return from an advertisement, or because a segment ended sooner than foreseen (6.2.6).
+      if (next.part.index === 0 && (next.segment.discontinuity || before.open)) return;
       yield {
         line: next.part.line,
         message: `the hint was ${hint.uri}, but the next part listed is ${next.part.uri}`,

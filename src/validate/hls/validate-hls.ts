@@ -106,6 +106,7 @@ function rolesOf(multivariant: MultivariantPlaylist): RenditionRole[] {
   const roles = new Map<string, RenditionRole>();
   const { independentSegments } = multivariant;
   for (const variant of multivariant.variants) {
+    if (roles.size >= MAX_RENDITIONS) break;
     if (variant.url === '' || roles.has(variant.url)) continue;
     const codecs = codecsOf(variant);
     const hasVideo = variant.tag.attributes.has('RESOLUTION') || codecs?.some(isVideoCodec);
@@ -122,6 +123,7 @@ function rolesOf(multivariant: MultivariantPlaylist): RenditionRole[] {
   }
   for (const rendition of multivariant.renditions) {
     const { url } = rendition;
+    if (roles.size >= 2 * MAX_RENDITIONS) break;
     if (url === undefined || url === '' || roles.has(url)) continue;
     roles.set(url, {
       url,

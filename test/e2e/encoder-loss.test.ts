@@ -1,0 +1,160 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { type DemoBroadcast, startDemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { childrenWith } from '../support/children.ts';
+import { getText, statusOf } from '../support/live-client.ts';
+import { createMemoryLog } from '../support/memory-log.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import {
+  PLAYERS,
+  type PlayerName,
+  readPage,
+  resetPage,
+  selectRendition,
+  whenPlaying,
+  whenShown,
+} from '../support/watch-page.ts';
+
+/** What tells our encoders from the demo broadcast's: an output on a pipe of their own. */
+const ENCODER = 'pipe:3';
+/** What tells the demo broadcast's: killed instead, to see that this test sees a stall. */
+const BROADCASTER = 'RTCTIME';
+const VICTIM = process.env['SABOTAGE'] === 'kill-broadcaster' ? BROADCASTER : ENCODER;
+
+let server: TestServer;
+let broadcast: DemoBroadcast;
+let browser: Browser;
+
+/** While this file is there, the program that the server takes for ffmpeg ends at once. */
+let outOfOrder: string;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'headwater-encoder-'));
+  outOfOrder = join(folder, 'out-of-order');
+  const program = join(folder, 'ffmpeg');
+  await writeFile(program, `#!/bin/sh\n[ -e ${outOfOrder} ] && exit 1\nexec ffmpeg "$@"\n`, { mode: 0o755 });
+  server = await startServer({
+    set: ['ladder.rungs=240p:250k', 'ladder.preset=ultrafast', `ladder.ffmpeg=${program}`],
+  });
+  const url = await server.publishUrl('demo');
+  const slash = url.lastIndexOf('/');
+  broadcast = startDemoBroadcast({
+    serverUrl: url.slice(0, slash),
+    publishKey: url.slice(slash + 1),
+    clock: systemClock,
+    log: createMemoryLog(),
+  });
+  browser = await launchBrowser();
+  const rung = `${server.mediaUrl}/live/demo/240p.m3u8`;
+  await until(async () => (await statusOf(rung)) === 200, 'the ladder on the air', 30_000);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await broadcast?.close();
+  await server?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function watch(
+  player: PlayerName,
+  rendition: string,
+  run: (page: Page) => Promise<void>,
+): Promise<void> {
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&mode=stock`);
+    await whenPlaying(page);
+    await selectRendition(page, rendition);
+    await whenShown(page, rendition);
+    await run(page);
+  } finally {
+    await context.close();
+  }
+}
+
+/** Kills the encoder with SIGKILL and waits until there is another. */
+async function killEncoder(): Promise<void> {
+  const [pid] = childrenWith(VICTIM);
+  if (pid === undefined) throw new Error('no encoder runs');
+  process.kill(pid, 'SIGKILL');
+  await until(() => childrenWith(VICTIM).find((other) => other !== pid), 'another encoder', 15_000);
+}
+
+/** Waits until so many frames were shown since the last reset. */
+async function framesShown(page: Page, count: number): Promise<void> {
+  await until(
+    async () => (await readPage(page)).glassSamples.length >= count,
+    `${count} frames shown`,
+    40_000,
+  );
+}
+
+/** Whether somebody who comes now is offered the rung. */
+async function offered(): Promise<boolean> {
+  return (await getText(`${server.mediaUrl}/live/demo/index.m3u8`)).includes('240p.m3u8');
+}
+
+describe('an encoder that is killed', () => {
+  it.each(PLAYERS)('is not seen by who watches the source, with %s', async (player) => {
+    await watch(player, 'video', async (page) => {
+      await framesShown(page, 60);
+      await resetPage(page);
+      await killEncoder();
+      await framesShown(page, 150);
+      const { stalls, fatalErrors, rendition } = await readPage(page);
+      expect({ stalls, fatalErrors, rendition }).toEqual({ stalls: 0, fatalErrors: 0, rendition: 'video' });
+    });
+  });
+
+  it.each(PLAYERS)('is overcome by who watches the rung, with %s', async (player) => {
+    await watch(player, '240p', async (page) => {
+      await resetPage(page);
+      await killEncoder();
+      await framesShown(page, 150);
+      const { fatalErrors, rendition, state } = await readPage(page);
+      expect({ fatalErrors, rendition, state }).toEqual({
+        fatalErrors: 0,
+        rendition: '240p',
+        state: 'playing',
+      });
+    });
+  });
+});
+
+describe('an encoder that ends again and again', () => {
+  it.each(PLAYERS)(
+    'leaves its viewers the source, and is offered again once it works, with %s',
+    async (player) => {
+      await watch(player, '240p', async (page) => {
+        await writeFile(outOfOrder, '');
+        try {
+          for (const pid of childrenWith(ENCODER)) process.kill(pid, 'SIGKILL');
+          await until(async () => !(await offered()), 'the rung taken from the manifest', 20_000);
+          await until(
+            async () => {
+              const { rendition, state } = await readPage(page);
+              return rendition === 'video' && state === 'playing';
+            },
+            'the source shown',
+            40_000,
+          );
+        } finally {
+          await rm(outOfOrder, { force: true });
+        }
+        await until(() => offered(), 'the rung offered again', 60_000);
+        await resetPage(page);
+        await framesShown(page, 60);
+        expect((await readPage(page)).state).toBe('playing');
+      });
+    },
+  );
+});
