@@ -191,8 +191,8 @@ function draw(of: FigureOf): void {
     subtitle: `720p30, 4 Mb/s and AAC; median of ${ROUNDS} interleaved rounds; only Headwater is low latency`,
     groups: [
       ...CHANNELS.map((channels) => ({
-        label: `CPU a channel, ${channels} ${channels === 1 ? 'publisher' : 'publishers'}`,
-        unit: '% of a core',
+        label: `CPU a channel, of a core; ${channels} ${channels === 1 ? 'publisher' : 'publishers'}`,
+        unit: '%',
         bars: bars(channels, percentEach),
       })),
       {

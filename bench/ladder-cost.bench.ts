@@ -232,8 +232,8 @@ function draw(rungs: number, cpu: Figure, memory: Figure): void {
     subtitle: `one channel, 720p30 to ${rungs} rungs; median of ${ROUNDS} alternating rounds`,
     groups: [
       {
-        label: 'CPU of the encoder',
-        unit: '% of a core',
+        label: 'CPU of the encoder, of a core',
+        unit: '%',
         bars: [
           { label: "Headwater's encoder", value: cpu('encoder') },
           { label: 'ffmpeg alone', value: alone, reference: true },
@@ -242,21 +242,27 @@ function draw(rungs: number, cpu: Figure, memory: Figure): void {
         goalLabel: `${GOAL_RATIO}× ffmpeg alone`,
       },
       {
-        label: 'CPU of the server itself',
-        unit: '% of a core',
+        label: 'CPU of the server itself, of a core',
+        unit: '%',
         bars: [
           { label: 'with the ladder', value: cpu('server') },
           { label: 'without', value: cpu('serverWithoutLadder'), reference: true },
         ],
       },
       {
-        label: `Memory, windows of ${WINDOW_SECONDS} s`,
+        label: 'Memory of the encoder',
         unit: 'MiB',
         bars: [
           { label: "Headwater's encoder", value: memory('encoder') },
           { label: 'ffmpeg alone', value: memory('ffmpegAlone'), reference: true },
-          { label: 'server with the ladder', value: memory('server') },
-          { label: 'server without', value: memory('serverWithoutLadder') },
+        ],
+      },
+      {
+        label: `Memory of the server itself, windows of ${WINDOW_SECONDS} s`,
+        unit: 'MiB',
+        bars: [
+          { label: 'with the ladder', value: memory('server') },
+          { label: 'without', value: memory('serverWithoutLadder'), reference: true },
         ],
       },
     ],

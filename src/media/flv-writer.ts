@@ -1,8 +1,12 @@
-/** Writes FLV (Adobe Flash Video File Format 10.1, annex E) with one H.264 track, for a program that reads a pipe. */
+/**
+ * Writes FLV (Adobe Flash Video File Format 10.1, annex E) for a program that reads a pipe: one H.264 track, or one
+ * audio track of any codec.
+ */
 
 const TAG_HEADER_BYTES = 11;
 const SIZE_BYTES = 4;
 
+const AUDIO_TAG = 8;
 const VIDEO_TAG = 9;
 const SCRIPT_TAG = 18;
 const KEY_AVC = 0x17;
@@ -10,6 +14,9 @@ const INTER_AVC = 0x27;
 
 /** Signature, version 1, "has video", length of the header, and the size of the tag before the first. */
 const FILE_HEADER = Uint8Array.of(0x46, 0x4c, 0x56, 1, 1, 0, 0, 0, 9, 0, 0, 0, 0);
+
+/** The same with "has audio". */
+const AUDIO_FILE_HEADER = Uint8Array.of(0x46, 0x4c, 0x56, 1, 4, 0, 0, 0, 9, 0, 0, 0, 0);
 
 export interface FlvStart {
   /** AVCDecoderConfigurationRecord. */
@@ -56,6 +63,20 @@ export function writeFlvFrame(frame: FlvFrame): Uint8Array {
     offset & 0xff,
   );
   return writeTag(VIDEO_TAG, frame.dtsMs, head, frame.data);
+}
+
+/** What stands before the first tag of a file that has audio only. */
+export function writeFlvAudioStart(): Uint8Array {
+  return AUDIO_FILE_HEADER.slice();
+}
+
+/**
+ * An audio tag with its body as it is, ready to be written behind the last.
+ *
+ * @param timestampMs 0 to 2^31 - 1
+ */
+export function writeFlvAudio(timestampMs: number, body: Uint8Array): Uint8Array {
+  return writeTag(AUDIO_TAG, timestampMs, body, undefined);
 }
 
 function writeTag(

@@ -241,6 +241,13 @@ describe('a ladder across changes of the stream', () => {
     expect(windowFaults(bench.window, { continuousParts: false })).toEqual([]);
   });
 
+  it('takes a rung in again that an encoder makes the same of another source', () => {
+    const bench = new LadderBench().begin().expect('480p').tell('480p').run(0, 4, ['480p']);
+    bench.begin('tracks', BIGGER).run(4, 5).tell('480p').run(5, 10, ['480p']);
+    expect(bench.window.periods.at(-1)?.tracks.has('480p')).toBe(true);
+    expect(bench.states('480p')).toBe('ccgco');
+  });
+
   it('frees and empties everything when the stream starts anew after its window', () => {
     const bench = new LadderBench().begin().expect('480p').tell('480p').run(0, 5, ['480p']);
     bench.packager.away();

@@ -15,8 +15,8 @@ export interface LadderSink {
    */
   expect(rungs: readonly string[]): void;
   /**
-   * What a rung's samples from here on are; before its first sample, and again when it changes. The cadence is the
-   * source's.
+   * What a rung's samples from here on are; before the first sample of each encoder, be it the same or not. The
+   * cadence is the source's.
    */
   track(rung: string, track: VideoTrack): void;
   /**

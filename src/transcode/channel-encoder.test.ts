@@ -342,7 +342,7 @@ describe('a channel whose encoder ends', () => {
     for (const id of IDS) {
       expect(lostOf(world, id, samples)).toEqual([]);
       expect(world.sink.keys(id)).toEqual([0, 60, 100].map((frame) => samples[frame]?.pts));
-      expect(world.sink.rung(id).tracks).toHaveLength(1);
+      expect(world.sink.rung(id).tracks).toHaveLength(2);
     }
     expect(world.status()).toMatchObject({ state: 'running', restarts: 1 });
     await world.farm.close();

@@ -8,7 +8,6 @@ interface Delivered {
   lastPts: number | undefined;
   /** What the next frame is of, when that was not said yet. */
   nextTrack: VideoTrack | undefined;
-  saidTrack: VideoTrack | undefined;
   awaitsKey: boolean;
 }
 
@@ -37,7 +36,7 @@ export class RungDelivery {
     this.#of(rung).awaitsKey = true;
   }
 
-  /** What the frames from here on are. Said to the sink with the next frame, and only when it is new. */
+  /** What the frames from here on are. Said to the sink with the next frame: those before it may still be others. */
   track(rung: Rung, track: VideoTrack): void {
     this.#of(rung).nextTrack = track;
   }
@@ -52,12 +51,9 @@ export class RungDelivery {
     if (delivered.awaitsKey && !sample.key) return;
     delivered.awaitsKey = false;
     delivered.lastPts = sample.pts;
-    const { nextTrack, saidTrack } = delivered;
+    const { nextTrack } = delivered;
     delivered.nextTrack = undefined;
-    if (nextTrack && !(saidTrack && isSameTrack(nextTrack, saidTrack))) {
-      delivered.saidTrack = nextTrack;
-      this.#sink.track(rung.id, nextTrack);
-    }
+    if (nextTrack) this.#sink.track(rung.id, nextTrack);
     this.#sink.sample(rung.id, sample);
   }
 
@@ -96,18 +92,9 @@ export class RungDelivery {
     const delivered: Delivered = {
       lastPts: undefined,
       nextTrack: undefined,
-      saidTrack: undefined,
       awaitsKey: true,
     };
     this.#rungs.set(rung.id, delivered);
     return delivered;
   }
-}
-
-function isSameTrack(a: VideoTrack, b: VideoTrack): boolean {
-  return (
-    Buffer.compare(a.config, b.config) === 0 &&
-    a.cadence.frameTicks === b.cadence.frameTicks &&
-    a.cadence.gopTicks === b.cadence.gopTicks
-  );
 }

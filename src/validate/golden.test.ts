@@ -341,6 +341,15 @@ const HLS: readonly Golden[] = [
     mutation: each(/LAST-MSN=(\d+)/g, 'LAST-MSN=1', VIDEO),
   },
   {
+    what: 'reports three parts old',
+    rules: ['hls-report-stale'],
+    mutation: rewriting(
+      (text) =>
+        text.replace(/LAST-PART=(\d+)/, (_whole, part) => `LAST-PART=${Math.max(0, Number(part) - 3)}`),
+      VIDEO,
+    ),
+  },
+  {
     what: 'reports of the future',
     rules: ['hls-report-ahead'],
     mutation: rewriting(

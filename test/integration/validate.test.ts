@@ -77,6 +77,21 @@ describe('our own server', () => {
     });
   });
 
+  it('has no finding with an encoded ladder, in HLS and DASH', async () => {
+    await server.close();
+    const ladder = ['ladder.rungs=240p:400k,120p:150k', 'ladder.preset=ultrafast', 'ladder.maxChannels=8'];
+    server = await startServer({ set: ladder });
+    await onAir({ seconds: 60, size: '640x360' }, async (base) => {
+      const [hls, dash] = await Promise.all([
+        validate(`${base}index.m3u8`, 8),
+        validate(`${base}index.mpd`, 8),
+      ]);
+      expect(told(hls)).toEqual([]);
+      expect(told(dash)).toEqual([]);
+      expect(hls.watched.renditions.map(({ kind }) => kind)).toEqual(['video', 'video', 'video', 'audio']);
+    });
+  });
+
   it('is judged from the command line, in lines and in JSON', async () => {
     await onAir({ seconds: 60 }, async (base) => {
       const [lines, json] = await Promise.all([

@@ -5,8 +5,8 @@ import { RungKeeper } from '../rung-keeper.ts';
 import { AUTO } from '../page-options.ts';
 import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
 
-/** Delay behind the live edge. Below the floor the sound breaks up, in Chromium, whatever the network. */
-const BOUNDS: LatencyBounds = { startMs: 260, floorMs: 210, ceilingMs: 4000 };
+/** Delay behind the live edge. Below 200 ms the sound breaks off in Chromium, whatever the network. */
+const BOUNDS: LatencyBounds = { startMs: 260, floorMs: 230, ceilingMs: 4000 };
 /** DOWNLOAD_ERROR_ID_CONTENT_CODE. */
 const SEGMENT_MISSING = 27;
 

@@ -1,0 +1,415 @@
+import { type Clock, every, type Timer } from '../base/clock.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { ForeignAudioFeed } from '../stream/foreign-audio.ts';
+import type { Publisher } from '../stream/publisher.ts';
+import { TimestampUnwrapper } from '../stream/unwrap.ts';
+import { AudioBacklog } from './audio-backlog.ts';
+import type { AudioMetrics, AudioRestartReason } from './audio-metrics.ts';
+import { AudioRun, type AudioRunEnd, type AudioRunHost, type EncodedAudio } from './audio-run.ts';
+import { type AudioSource, readAudioSource } from './audio-source.ts';
+import type { SpawnEncoder } from './encoder-process.ts';
+import { planRestart } from './restart-policy.ts';
+import { isHung, type WatchdogLimits } from './watchdog.ts';
+
+/** The part of the ladder's options that concerns audio. */
+export interface AudioOptions extends WatchdogLimits {
+  /** The ffmpeg program. */
+  readonly ffmpeg: string;
+}
+
+/** The room that all audio encoders share. */
+export interface AudioEncoderHost {
+  /** Asks for a place, which is held until `release`. */
+  admit(encoder: AudioEncoder): boolean;
+  release(encoder: AudioEncoder): void;
+  /** It is closed and nothing of it runs any more. */
+  gone(encoder: AudioEncoder): void;
+}
+
+export interface AudioEncoderDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: AudioMetrics;
+  readonly spawn: SpawnEncoder;
+  readonly options: AudioOptions;
+  readonly host: AudioEncoderHost;
+  /** 0 to 1. */
+  readonly random: () => number;
+  /** Longest stretch of media one process is fed. */
+  readonly maxRunMs?: number | undefined;
+}
+
+/** A stretch of the source's clock that goes on evenly, and the file that it is fed as. */
+interface Line {
+  readonly source: AudioSource;
+  /** Source time of its first tag. */
+  readonly originMs: number;
+  /** The source's clock stepped back before it: its times are not to be compared with earlier ones. */
+  stepsBack: boolean;
+  /** Source time of the newest frame that came of it. */
+  lastOutMs: number | undefined;
+}
+
+interface Run {
+  readonly process: AudioRun;
+  readonly line: Line;
+  /** The configuration that the publisher was told for it. */
+  config: Uint8Array | undefined;
+}
+
+type State =
+  /** Nothing to encode. */
+  | { readonly kind: 'idle' }
+  /** A process starts with the next tag. */
+  | { readonly kind: 'armed'; readonly line: Line }
+  | {
+      readonly kind: 'running';
+      readonly line: Line;
+      readonly run: Run;
+      /** Why we ended it. */
+      killedFor: AudioRestartReason | undefined;
+    }
+  /** A process starts when the timer runs out. */
+  | { readonly kind: 'waiting'; readonly line: Line; readonly timer: Timer }
+  | { readonly kind: 'closed' };
+
+/** The clock of RTMP. */
+const WRAP_BITS = 32;
+const TIMESCALE = 1000;
+const WRAP_MS = 2 ** WRAP_BITS;
+/** Samples in an AAC frame. */
+const FRAME_SAMPLES = 1024;
+/** Where the fed file's clock starts: the first frame lies before the first sample. */
+const LEAD_MS = 1000;
+/** After this the fed file's clock nears the 31 bits that FLV has: twelve days. */
+const DEFAULT_MAX_RUN_MS = 2 ** 30;
+/** A smaller step back of the source's clock is disorder. */
+const STEP_BACK_MS = 100;
+/** A longer step forward is a new clock; a shorter one is audio that is missing. */
+const STEP_FORWARD_MS = 10_000;
+/** What a decoder is given before the first sample that counts: MP3 frames lean on the ones before. */
+const PREROLL_MS = 300;
+/** What is kept for another process: audio that is older would come too late for viewers. */
+const BACKLOG = { maxMs: 2000 + PREROLL_MS, maxBytes: 1024 * 1024, maxTags: 2048 };
+/** What decoder, resampler and encoder may rightly hold. */
+const HELD = { ms: 250, tags: 4 };
+const LOOK_MS = 100;
+/** What an old process still has must come within this. */
+const TAIL_MS = 1000;
+/** A source that changes all the time gets no more than one new process in this time. */
+const CHANGE_EVERY_MS = 1000;
+
+const CODES: Readonly<Partial<Record<AudioRestartReason, ErrorCode>>> = {
+  exited: 'TRANSCODE_ENCODER_EXITED',
+  hung: 'TRANSCODE_ENCODER_HUNG',
+  malformed: 'TRANSCODE_OUTPUT_MALFORMED',
+};
+
+/**
+ * Makes AAC of one publisher's audio and gives it to the same publisher. It keeps the encoder alive: one that dies or
+ * hangs is replaced and fed again what it had not given yet. Until it can be, the stream goes on without audio.
+ */
+export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
+  readonly #publisher: Publisher;
+  readonly #deps: AudioEncoderDeps;
+  readonly #maxRunMs: number;
+  readonly #look: Timer;
+  readonly #backlog = new AudioBacklog(BACKLOG);
+  readonly #open = new Set<AudioRun>();
+  #unwrapper = new TimestampUnwrapper(WRAP_BITS, TIMESCALE);
+  #state: State = { kind: 'idle' };
+  /** A process that was given its last tag, and may have something left until the next one has. */
+  #tail: { readonly run: Run; readonly timer: Timer } | undefined;
+  /** Source time of the newest tag. */
+  #lastInMs: number | undefined;
+  /** Source time of the newest frame given. */
+  #lastOutMs: number | undefined;
+  #startedAtMs = Number.NEGATIVE_INFINITY;
+  #failures = 0;
+  #lastCode: ErrorCode | undefined;
+
+  constructor(publisher: Publisher, deps: AudioEncoderDeps) {
+    this.#publisher = publisher;
+    this.#deps = deps;
+    this.#maxRunMs = deps.maxRunMs ?? DEFAULT_MAX_RUN_MS;
+    this.#look = every(deps.clock, LOOK_MS, () => this.#lookAtProcess());
+  }
+
+  /** Process ids of what runs for it now. */
+  get pids(): number[] {
+    return [...this.#open].flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+  }
+
+  feed(timestampMs: number, body: Uint8Array): void {
+    if (this.#state.kind === 'closed') return;
+    const unwrappedMs = this.#unwrapper.next(timestampMs);
+    const source = this.#sourceOf(body);
+    if (!source) {
+      this.#deps.metrics.dropped('unreadable');
+      return;
+    }
+    if (!this.#prepare(source, unwrappedMs)) return;
+    const sourceMs = Math.max(unwrappedMs, this.#lastInMs ?? unwrappedMs);
+    this.#lastInMs = sourceMs;
+    const given = this.#lastOutMs ?? Number.NEGATIVE_INFINITY;
+    const lost = this.#backlog
+      .add({ sourceMs, body, receivedAtMs: this.#deps.clock.monotonicMs() })
+      .filter((tag) => tag.sourceMs > given);
+    this.#deps.metrics.dropped('overflow', lost.length);
+    if (this.#state.kind === 'armed') this.#start(this.#state.line);
+    else this.#pump();
+  }
+
+  stop(): void {
+    const state = this.#state;
+    if (state.kind === 'idle' || state.kind === 'closed') return;
+    if (state.kind === 'waiting') state.timer.cancel();
+    this.#state = { kind: 'idle' };
+    this.#forget();
+    this.#deps.host.release(this);
+  }
+
+  close(): void {
+    if (this.#state.kind === 'closed') return;
+    this.stop();
+    this.#state = { kind: 'closed' };
+    this.#look.cancel();
+    if (this.#open.size === 0) this.#deps.host.gone(this);
+  }
+
+  encoded(process: AudioRun, frame: EncodedAudio): void {
+    const run = this.#listensTo(process);
+    if (!run) return;
+    const { line } = run;
+    const sourceMs = frame.fileMs - LEAD_MS + line.originMs;
+    if (line.stepsBack) this.#lastOutMs = undefined;
+    line.stepsBack = false;
+    const halfFrameMs = (FRAME_SAMPLES * 500) / line.source.sampleRate;
+    if (this.#lastOutMs !== undefined && sourceMs <= this.#lastOutMs + halfFrameMs) {
+      this.#deps.metrics.dropped('behind');
+      return;
+    }
+    this.#lastOutMs = sourceMs;
+    line.lastOutMs = sourceMs;
+    this.#deps.metrics.framesOut.inc();
+    if (run.config !== frame.config) this.#publisher.audioConfig(frame.config);
+    run.config = frame.config;
+    this.#publisher.write({
+      kind: 'audio',
+      dts: modulo(sourceMs, WRAP_MS),
+      compositionOffset: 0,
+      key: true,
+      data: frame.data,
+    });
+    if (run === this.#tail?.run) return;
+    this.#dropTail();
+    this.#backlog.settle(sourceMs - PREROLL_MS);
+    this.#noteWorks();
+  }
+
+  drained(process: AudioRun): void {
+    if (this.#state.kind === 'running' && this.#state.run.process === process) this.#pump();
+  }
+
+  ended(process: AudioRun, end: AudioRunEnd): void {
+    this.#open.delete(process);
+    this.#deps.metrics.processes.dec();
+    const state = this.#state;
+    if (this.#tail?.run.process === process) this.#dropTail();
+    if (state.kind === 'running' && state.run.process === process) {
+      this.#failed(state.line, state.killedFor ?? (end.malformed ? 'malformed' : 'exited'), end);
+    }
+    if (state.kind === 'closed' && this.#open.size === 0) this.#deps.host.gone(this);
+  }
+
+  /** What a tag is; one that does not tell is like those before it. */
+  #sourceOf(body: Uint8Array): AudioSource | undefined {
+    const known = 'line' in this.#state ? this.#state.line.source : undefined;
+    return readAudioSource(body) ?? (known?.format === body[0] ? known : undefined);
+  }
+
+  /** Sees to it that there is a line that the tag goes on. False when there is no room for it. */
+  #prepare(source: AudioSource, atMs: number): boolean {
+    const state = this.#state;
+    if (!('line' in state)) {
+      if (!this.#admitted()) return false;
+      this.#deps.log.info({ codec: source.codec, sampleRate: source.sampleRate }, 'audio is encoded');
+      this.#begin(newLine(source, atMs, true));
+      return true;
+    }
+    const reason = this.#breakBefore(state.line, source, atMs);
+    if (reason === undefined) return true;
+    this.#deps.metrics.restarted(reason);
+    this.#deps.log.info({ reason, codec: source.codec, sampleRate: source.sampleRate }, 'audio begins anew');
+    const stepsBack = state.line.stepsBack || atMs < (this.#lastInMs ?? atMs) - STEP_BACK_MS;
+    this.#lastInMs = undefined;
+    this.#backlog.clear();
+    if (state.kind === 'running') this.#retire(state.run);
+    this.#begin(newLine(source, atMs, stepsBack));
+    return true;
+  }
+
+  #breakBefore(line: Line, source: AudioSource, atMs: number): AudioRestartReason | undefined {
+    const stepMs = atMs - (this.#lastInMs ?? atMs);
+    if (stepMs < -STEP_BACK_MS || stepMs > STEP_FORWARD_MS) return 'jumped';
+    if (source.format !== line.source.format || source.sampleRate !== line.source.sampleRate)
+      return 'changed';
+    return atMs - line.originMs > this.#maxRunMs ? 'worn' : undefined;
+  }
+
+  #admitted(): boolean {
+    if (this.#deps.host.admit(this)) {
+      if (this.#lastCode === 'TRANSCODE_AUDIO_NO_ROOM') this.#lastCode = undefined;
+      return true;
+    }
+    this.#deps.metrics.dropped('no_room');
+    if (this.#lastCode !== 'TRANSCODE_AUDIO_NO_ROOM') {
+      this.#lastCode = 'TRANSCODE_AUDIO_NO_ROOM';
+      this.#deps.log.warn({ code: this.#lastCode }, 'no room to encode this audio');
+    }
+    return false;
+  }
+
+  /** The next process is for this line; one that waits is waited for. */
+  #begin(line: Line): void {
+    const state = this.#state;
+    if (state.kind === 'waiting') {
+      state.timer.cancel();
+      this.#wait(line, state.timer.dueMs - this.#deps.clock.monotonicMs());
+      return;
+    }
+    const restMs = this.#startedAtMs + CHANGE_EVERY_MS - this.#deps.clock.monotonicMs();
+    if (restMs > 0) this.#wait(line, restMs);
+    else this.#state = { kind: 'armed', line };
+  }
+
+  #wait(line: Line, delayMs: number): void {
+    const timer = this.#deps.clock.after(Math.max(0, delayMs), () => {
+      const state = this.#state;
+      if (state.kind === 'waiting') this.#start(state.line);
+    });
+    this.#state = { kind: 'waiting', line, timer };
+  }
+
+  #start(line: Line): void {
+    const fromSample = this.#firstSample(line);
+    if (fromSample === undefined) {
+      this.#state = { kind: 'armed', line };
+      return;
+    }
+    const { options } = this.#deps;
+    this.#startedAtMs = this.#deps.clock.monotonicMs();
+    const process = new AudioRun(
+      { program: options.ffmpeg, sampleRate: line.source.sampleRate, fromSample },
+      this.#deps,
+      this,
+    );
+    this.#open.add(process);
+    this.#deps.metrics.processes.inc();
+    this.#backlog.rewind();
+    const run: Run = { process, line, config: undefined };
+    this.#state = { kind: 'running', line, run, killedFor: undefined };
+    this.#pump();
+  }
+
+  /**
+   * Frames of all processes of a line lie on one grid, so that the next one's go on where the last one's ended, to the
+   * sample. Undefined when there is nothing to begin with.
+   */
+  #firstSample(line: Line): number | undefined {
+    const { first } = this.#backlog;
+    if (!first) return undefined;
+    const frameOf = (sourceMs: number): number =>
+      ((sourceMs - line.originMs + LEAD_MS) * line.source.sampleRate) / (1000 * FRAME_SAMPLES);
+    const next = line.lastOutMs === undefined ? 0 : Math.round(frameOf(line.lastOutMs)) + 1;
+    return Math.max(next, Math.ceil(frameOf(first.sourceMs))) * FRAME_SAMPLES;
+  }
+
+  /** Gives the process what it takes; what it does not take waits. */
+  #pump(): void {
+    const state = this.#state;
+    if (state.kind !== 'running' || state.killedFor !== undefined) return;
+    const { process } = state.run;
+    while (process.ready) {
+      const tag = this.#backlog.take();
+      if (!tag) return;
+      this.#deps.metrics.framesIn.inc();
+      process.feed(tag.sourceMs - state.line.originMs + LEAD_MS, tag.body);
+    }
+  }
+
+  /** The run whose frames count: the current one, or the one before it as long as that has given nothing. */
+  #listensTo(process: AudioRun): Run | undefined {
+    if (this.#tail?.run.process === process) return this.#tail.run;
+    const state = this.#state;
+    return state.kind === 'running' && state.run.process === process ? state.run : undefined;
+  }
+
+  #retire(run: Run): void {
+    this.#dropTail();
+    run.process.finish();
+    const timer = this.#deps.clock.after(TAIL_MS, () => this.#dropTail());
+    this.#tail = { run, timer };
+  }
+
+  #dropTail(): void {
+    const tail = this.#tail;
+    this.#tail = undefined;
+    tail?.timer.cancel();
+    tail?.run.process.kill();
+  }
+
+  /** Ends all that runs, and begins with the next tag as with the first. */
+  #forget(): void {
+    this.#dropTail();
+    for (const process of this.#open) process.kill();
+    this.#backlog.clear();
+    this.#unwrapper = new TimestampUnwrapper(WRAP_BITS, TIMESCALE);
+    this.#lastInMs = undefined;
+    this.#lastOutMs = undefined;
+  }
+
+  #failed(line: Line, reason: AudioRestartReason, end: AudioRunEnd): void {
+    const missing = end.exit.kind === 'missing';
+    const plan = planRestart(this.#failures, { ranMs: end.ranMs, missing }, this.#deps.random());
+    this.#failures = plan.failures;
+    this.#deps.metrics.restarted(reason);
+    const code = missing ? 'TRANSCODE_FFMPEG_MISSING' : (CODES[reason] ?? 'INTERNAL');
+    const retryMs = Math.round(plan.delayMs);
+    const fields = { code, exit: end.exit, lines: end.lines, failures: plan.failures, retryMs };
+    // A row of failures that goes on is known: each further one is of use to nobody.
+    if (plan.degraded && this.#lastCode === code) this.#deps.log.debug(fields, 'audio encoder failed again');
+    else this.#deps.log.warn(fields, 'audio encoder failed');
+    this.#lastCode = code;
+    if (plan.delayMs === 0) this.#start(line);
+    else this.#wait(line, plan.delayMs);
+  }
+
+  #noteWorks(): void {
+    if (this.#lastCode === undefined) return;
+    this.#lastCode = undefined;
+    this.#deps.log.info({}, 'audio goes on');
+  }
+
+  #lookAtProcess(): void {
+    const state = this.#state;
+    if (state.kind !== 'running' || state.killedFor !== undefined) return;
+    const { process } = state.run;
+    const owedSince = this.#backlog.owedSince(state.line.lastOutMs ?? Number.NEGATIVE_INFINITY, HELD);
+    const waitingSinceMs = owedSince === undefined ? undefined : Math.max(owedSince, process.startedAtMs);
+    const progress = { waitingSinceMs, lastOutputAtMs: process.lastOutputAtMs };
+    if (!isHung([progress], this.#deps.options, this.#deps.clock.monotonicMs())) return;
+    state.killedFor = 'hung';
+    process.kill();
+  }
+}
+
+function newLine(source: AudioSource, originMs: number, stepsBack: boolean): Line {
+  return { source, originMs, stepsBack, lastOutMs: undefined };
+}
+
+/** The representative from 0 on. */
+function modulo(value: number, modulus: number): number {
+  return ((value % modulus) + modulus) % modulus;
+}
