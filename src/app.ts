@@ -29,7 +29,9 @@ import { openDataFolder } from './state/data-folder.ts';
 import { openFileJournal } from './state/file-journal.ts';
 import { StreamHub } from './stream/hub.ts';
 import { parseStreamRecord, type StreamJournal, type StreamRecord } from './stream/journal.ts';
+import { AudioEncoderFarm } from './transcode/audio-encoder-farm.ts';
 import { EncoderFarm } from './transcode/encoder-farm.ts';
+import type { SpawnEncoder } from './transcode/encoder-process.ts';
 import { createSpawnEncoder, guardCommand } from './transcode/spawn-encoder.ts';
 
 /** What the whole server takes from the process it runs in. */
@@ -91,8 +93,18 @@ export function createApp(config: Config, deps: AppDeps): App {
       return sinks.source;
     },
   });
+  const audioFarm = config.ladder.audioEncoder
+    ? new AudioEncoderFarm(config.ladder, {
+        clock,
+        log: log.child({ area: 'transcode' }),
+        metrics,
+        spawn: (command, events) => spawnEncoder(command, events),
+        random: Math.random,
+      })
+    : undefined;
   const rtmp = new RtmpServer(config.rtmp, {
     hub,
+    foreignAudio: audioFarm,
     authoriser: config.ingest.auth === 'none' ? createOpenAuthoriser() : createKeyAuthoriser(publishKeys),
     clock,
     log: log.child({ area: 'rtmp' }),
@@ -107,6 +119,8 @@ export function createApp(config: Config, deps: AppDeps): App {
   const listeners: HttpServer[] = [];
   /** Open while the server runs; undefined when nothing is to be encoded. */
   let farm: EncoderFarm | undefined;
+  /** With the guard from the start on. */
+  let spawnEncoder: SpawnEncoder = createSpawnEncoder(process.env, []);
 
   async function start(): Promise<AppPorts> {
     const watchdog = new EventLoopWatchdog({ clock, metrics });
@@ -116,8 +130,12 @@ export function createApp(config: Config, deps: AppDeps): App {
     closer.defer(async () => {
       await Promise.all(listeners.map((server) => server.close(config.shutdown.drainMs)));
     });
+    if (rungs !== 'none' || audioFarm) {
+      spawnEncoder = createSpawnEncoder(process.env, await guardCommand(process.env));
+    }
+    closer.defer(() => audioFarm?.close());
     if (rungs !== 'none') {
-      farm = await openFarm();
+      farm = openFarm();
       closer.defer(() => farm?.close());
     }
     const origin = createOrigin(files.pages);
@@ -165,7 +183,7 @@ export function createApp(config: Config, deps: AppDeps): App {
     return { token: await openAdminToken(dataDir, randomBytes), pages: await loadPageFiles(PAGES) };
   }
 
-  async function openFarm(): Promise<EncoderFarm> {
+  function openFarm(): EncoderFarm {
     return new EncoderFarm(
       { ...config.ladder, rungs },
       {
@@ -173,7 +191,7 @@ export function createApp(config: Config, deps: AppDeps): App {
         log: log.child({ area: 'transcode' }),
         metrics,
         source: hub,
-        spawn: createSpawnEncoder(process.env, await guardCommand(process.env)),
+        spawn: spawnEncoder,
         cores: availableParallelism(),
         random: Math.random,
         queue: { maxQueueBytes: config.ladder.maxQueueBytes, maxQueueSamples: MAX_ENCODER_QUEUE_SAMPLES },

@@ -320,6 +320,15 @@ export const CONFIG_SCHEMA = {
       { min: 1 * MIB, max: 2048 * MIB },
       'What may wait for one encoder; above it media is skipped up to the next key frame.',
     ),
+    audioEncoder: flag(
+      true,
+      'Whether audio that comes in another codec than AAC (MP3, G.711, Speex and the like) is encoded; if not, a publisher that sends it is turned away. `rungs: none` does not change it.',
+    ),
+    maxAudioEncoders: integer(
+      16,
+      { min: 1, max: 10_000 },
+      'Publishers whose audio is encoded at once; one more goes out without its audio.',
+    ),
   },
   shutdown: {
     drainMs: integer(

@@ -93,7 +93,8 @@ export const ERRORS = {
 
   TRANSCODE_FFMPEG_MISSING: {
     status: 500,
-    meaning: 'ffmpeg is not there or may not be run: streams go out as they come, without further rungs.',
+    meaning:
+      'ffmpeg is not there or may not be run: streams go out as they come, without further rungs, and without audio that is not AAC.',
   },
   TRANSCODE_ENCODER_EXITED: { status: 500, meaning: 'An encoder ended by itself and was started again.' },
   TRANSCODE_ENCODER_HUNG: {
@@ -102,7 +103,7 @@ export const ERRORS = {
   },
   TRANSCODE_OUTPUT_MALFORMED: {
     status: 500,
-    meaning: 'An encoder gave something else than H.264 in FLV and was replaced.',
+    meaning: 'An encoder gave something else than H.264 or AAC in FLV and was replaced.',
   },
   TRANSCODE_TOO_SLOW: {
     status: 503,
@@ -112,6 +113,10 @@ export const ERRORS = {
     status: 503,
     meaning:
       'The stream goes out without further rungs: ladder.maxChannels or the share of the cores is used up by others.',
+  },
+  TRANSCODE_AUDIO_NO_ROOM: {
+    status: 503,
+    meaning: 'Audio that is not AAC is left out: ladder.maxAudioEncoders others are being encoded.',
   },
 
   ORIGIN_MEDIA_NOT_FOUND: {

@@ -4,12 +4,12 @@ import type { Logger } from '../base/log.ts';
 import type { ForeignAudioFeed } from '../stream/foreign-audio.ts';
 import type { Publisher } from '../stream/publisher.ts';
 import { TimestampUnwrapper } from '../stream/unwrap.ts';
-import { AudioBacklog } from './audio-backlog.ts';
+import { AudioBacklog, type FedTag } from './audio-backlog.ts';
 import type { AudioMetrics, AudioRestartReason } from './audio-metrics.ts';
 import { AudioRun, type AudioRunEnd, type AudioRunHost, type EncodedAudio } from './audio-run.ts';
 import { type AudioSource, readAudioSource } from './audio-source.ts';
 import type { SpawnEncoder } from './encoder-process.ts';
-import { planRestart } from './restart-policy.ts';
+import { planRestart, STABLE_MS } from './restart-policy.ts';
 import { isHung, type WatchdogLimits } from './watchdog.ts';
 
 /** The part of the ladder's options that concerns audio. */
@@ -71,7 +71,7 @@ type State =
       killedFor: AudioRestartReason | undefined;
     }
   /** A process starts when the timer runs out. */
-  | { readonly kind: 'waiting'; readonly line: Line; readonly timer: Timer }
+  | { readonly kind: 'waiting'; readonly line: Line; readonly timer: Timer; readonly dueMs: number }
   | { readonly kind: 'closed' };
 
 /** The clock of RTMP. */
@@ -152,11 +152,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     if (!this.#prepare(source, unwrappedMs)) return;
     const sourceMs = Math.max(unwrappedMs, this.#lastInMs ?? unwrappedMs);
     this.#lastInMs = sourceMs;
-    const given = this.#lastOutMs ?? Number.NEGATIVE_INFINITY;
-    const lost = this.#backlog
-      .add({ sourceMs, body, receivedAtMs: this.#deps.clock.monotonicMs() })
-      .filter((tag) => tag.sourceMs > given);
-    this.#deps.metrics.dropped('overflow', lost.length);
+    this.#keep({ sourceMs, body, receivedAtMs: this.#deps.clock.monotonicMs() });
     if (this.#state.kind === 'armed') this.#start(this.#state.line);
     else this.#pump();
   }
@@ -205,7 +201,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     if (run === this.#tail?.run) return;
     this.#dropTail();
     this.#backlog.settle(sourceMs - PREROLL_MS);
-    this.#noteWorks();
+    this.#noteWorks(process);
   }
 
   drained(process: AudioRun): void {
@@ -221,6 +217,12 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
       this.#failed(state.line, state.killedFor ?? (end.malformed ? 'malformed' : 'exited'), end);
     }
     if (state.kind === 'closed' && this.#open.size === 0) this.#deps.host.gone(this);
+  }
+
+  #keep(tag: FedTag): void {
+    const given = ('line' in this.#state && this.#state.line.lastOutMs) || Number.NEGATIVE_INFINITY;
+    const lost = this.#backlog.add(tag).filter(({ sourceMs }) => sourceMs > given);
+    this.#deps.metrics.dropped('overflow', lost.length);
   }
 
   /** What a tag is; one that does not tell is like those before it. */
@@ -276,7 +278,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     const state = this.#state;
     if (state.kind === 'waiting') {
       state.timer.cancel();
-      this.#wait(line, state.timer.dueMs - this.#deps.clock.monotonicMs());
+      this.#wait(line, state.dueMs - this.#deps.clock.monotonicMs());
       return;
     }
     const restMs = this.#startedAtMs + CHANGE_EVERY_MS - this.#deps.clock.monotonicMs();
@@ -289,7 +291,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
       const state = this.#state;
       if (state.kind === 'waiting') this.#start(state.line);
     });
-    this.#state = { kind: 'waiting', line, timer };
+    this.#state = { kind: 'waiting', line, timer, dueMs: this.#deps.clock.monotonicMs() + delayMs };
   }
 
   #start(line: Line): void {
@@ -386,8 +388,8 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     else this.#wait(line, plan.delayMs);
   }
 
-  #noteWorks(): void {
-    if (this.#lastCode === undefined) return;
+  #noteWorks(process: AudioRun): void {
+    if (this.#lastCode === undefined || process.ranMs < STABLE_MS) return;
     this.#lastCode = undefined;
     this.#deps.log.info({}, 'audio goes on');
   }

@@ -99,6 +99,11 @@ export class AudioRun {
     return this.#lastAtMs;
   }
 
+  /** From its first frame to its last; 0 when it gave none. */
+  get ranMs(): number {
+    return (this.#lastAtMs ?? 0) - (this.#firstAtMs ?? 0);
+  }
+
   /** @param fileMs not before the last one's */
   feed(fileMs: number, body: Uint8Array): void {
     this.#write(writeFlvAudio(fileMs, body));
@@ -153,7 +158,7 @@ export class AudioRun {
       exit,
       malformed: this.#malformed,
       lines: this.#messages.last,
-      ranMs: (this.#lastAtMs ?? 0) - (this.#firstAtMs ?? 0),
+      ranMs: this.ranMs,
     });
   }
 }

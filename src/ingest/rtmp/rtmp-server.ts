@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { AppError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
+import type { ForeignAudioEncoder } from '../../stream/foreign-audio.ts';
 import type { Authoriser } from '../authorise.ts';
 import { AuthFailures, ConnectionCount } from './address-limits.ts';
 import { RtmpMetrics } from './rtmp-metrics.ts';
@@ -18,6 +19,8 @@ export interface RtmpServerDeps {
   readonly metrics: Metrics;
   /** Unpredictable bytes: for the handshake and session ids. */
   readonly randomBytes: (size: number) => Uint8Array;
+  /** Encodes audio that is not AAC; without it publishers that send such audio are turned away. */
+  readonly foreignAudio?: ForeignAudioEncoder | undefined;
 }
 
 /** Listens for RTMP publishers and feeds the stream hub. */
@@ -44,6 +47,7 @@ export class RtmpServer {
       log: deps.log,
       metrics: this.#metrics,
       randomBytes: deps.randomBytes,
+      foreignAudio: deps.foreignAudio,
     };
     this.#server = createServer((socket) => this.#accept(socket));
   }

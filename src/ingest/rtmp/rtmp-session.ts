@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ERRORS, type ErrorCode, errorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import type { ForeignAudioEncoder } from '../../stream/foreign-audio.ts';
 import type { Publisher, PublisherInfo } from '../../stream/publisher.ts';
 import type { Authoriser, PublishDecision, PublishRequest } from '../authorise.ts';
 import { AMF0_LIMITS, type Amf0Limits } from '../../media/amf0.ts';
@@ -14,7 +15,7 @@ import { CLOSE_REASONS, type CloseReason } from './close-reason.ts';
 import { parseCommand, parseData, type RtmpCommand } from './command.ts';
 import { type CommandPhase, decideCommand } from './command-policy.ts';
 import { Handshake } from './handshake.ts';
-import { feedAudio, feedData, feedVideo } from './media-feed.ts';
+import { AudioFeed, feedData, feedVideo } from './media-feed.ts';
 import { DEFAULT_CHUNK_BYTES, EVENT, MESSAGE, type RtmpMessage } from './protocol.ts';
 import * as replies from './replies.ts';
 import type { RtmpMetrics } from './rtmp-metrics.ts';
@@ -38,6 +39,8 @@ export interface RtmpSessionDeps {
   readonly log: Logger;
   readonly metrics: RtmpMetrics;
   readonly randomBytes: (size: number) => Uint8Array;
+  /** Encodes audio in other codecs than AAC; without it a publisher that sends such audio is told so and let go. */
+  readonly foreignAudio: ForeignAudioEncoder | undefined;
 }
 
 /** The other side of a session's socket. */
@@ -71,6 +74,7 @@ type State =
       readonly streamId: number;
       streamCount: number;
       readonly publisher: Publisher;
+      readonly audio: AudioFeed;
       lastMediaMs: number;
     }
   | { readonly kind: 'closed' };
@@ -267,8 +271,8 @@ export class RtmpSession {
   }
 
   #onTag(state: Publishing, message: RtmpMessage): void {
-    const feed = message.type === MESSAGE.video ? feedVideo : feedAudio;
-    const fed = feed(state.publisher, message);
+    const fed =
+      message.type === MESSAGE.video ? feedVideo(state.publisher, message) : state.audio.feed(message);
     switch (fed.kind) {
       case 'fed':
         state.lastMediaMs = this.#deps.clock.monotonicMs();
@@ -449,6 +453,7 @@ export class RtmpSession {
       streamId,
       streamCount,
       publisher,
+      audio: new AudioFeed(publisher, this.#deps.foreignAudio),
       lastMediaMs: clock.monotonicMs(),
     };
     this.#reader.limits = {
@@ -554,6 +559,7 @@ export class RtmpSession {
     else if (QUIET_REASONS.has(reason)) this.#log.info(line, 'RTMP session ended');
     else this.#log.warn(line, 'RTMP session ended');
     if (state.kind === 'authorising') state.abort.abort();
+    if (state.kind === 'publishing') state.audio.close();
     if (state.kind === 'publishing' && reason !== 'hub') state.publisher.close(CLOSE_REASONS[reason]);
     return true;
   }
