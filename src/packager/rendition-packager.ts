@@ -124,7 +124,7 @@ export class RenditionPackager {
       // PART-TARGET (RFC 8216bis 4.4.4.9).
       durationTicks: Math.min(ticks, this.#rule.maxTicks),
       sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0),
-      independent: chunks[0]?.independent ?? false,
+      independent: chunks.some(({ independent }) => independent),
     });
     const lateMs = this.#clock.wallMs() - ticksToMs(this.#endTicks, this.rendition.timescale);
     this.#metrics.partLateSeconds.observe({ rendition: this.rendition.origin }, lateMs / 1000);

@@ -438,6 +438,16 @@ describe('a hole too short for a gap', () => {
   });
 });
 
+describe('parts', () => {
+  it('are independent when they hold a key frame, be it not their first', () => {
+    const bench = new PackagerBench();
+    bench.packager.begin(timeline({ video: videoTrack({ gopFrames: 0 }) }));
+    bench.feed(videoSamples({ seconds: 3, isKey: (n) => n % 60 === 0 || n === 33 }));
+    const [segment] = bench.rendition('video').segments;
+    expect(segment?.parts.flatMap(({ independent, index }) => (independent ? [index] : []))).toEqual([0, 5]);
+  });
+});
+
 describe('periods', () => {
   it('starts the other track at the same instant as the lead', () => {
     const bench = avBench(3);

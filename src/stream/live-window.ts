@@ -19,7 +19,7 @@ export interface Part {
   readonly endChunk: number;
   readonly durationTicks: number;
   readonly sizeBytes: number;
-  /** Holds an IDR at its start (always true for audio). */
+  /** Holds a chunk that begins with an IDR (always true for audio). */
   readonly independent: boolean;
 }
 

@@ -84,7 +84,8 @@ describe('the watch page', () => {
       expect(renditions.map(({ height }) => height)).toEqual([720, 480, 240]);
       const bitrates = renditions.map(({ bitrateBps }) => bitrateBps);
       expect(bitrates).toEqual(bitrates.toSorted((a, b) => b - a));
-      expect(await page.locator('#quality option').count()).toBe(RUNGS.length + 1);
+      const options = page.locator('#quality option');
+      await until(async () => (await options.count()) === RUNGS.length + 1, 'all of them in the menu');
     });
   });
 

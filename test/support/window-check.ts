@@ -138,7 +138,8 @@ function partFaults(
     if (seconds > target) faults.push(`part ${index}: ${seconds} s is over PART-TARGET`);
     if (continuousParts && !isLast && !part.independent && seconds < 0.85 * target)
       faults.push(`part ${index}: ${seconds} s is too short`);
-    if (segment.chunks[part.firstChunk]?.independent !== part.independent)
+    const chunks = segment.chunks.slice(part.firstChunk, part.endChunk);
+    if (chunks.some(({ independent }) => independent) !== part.independent)
       faults.push(`part ${index}: independent is wrong`);
   });
   if (segment.state === 'closed' && segment.parts.at(-1)?.endChunk !== segment.chunks.length)

@@ -9,6 +9,8 @@ const AREAS = [
   'CLI',
   'CONFIG',
   'TOOL',
+  'TRANSCODE',
+  'VALIDATE',
   'HTTP',
   'STREAM',
   'INGEST',
