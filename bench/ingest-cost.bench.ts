@@ -25,9 +25,9 @@ import { CLIP, makeClip } from './support/source-clip.ts';
 const { values } = parseArgs({
   options: {
     /** Time over which CPU is measured. */
-    seconds: { type: 'string', default: '10' },
+    seconds: { type: 'string', default: '8' },
     /** Publishers' time before that: start-up is over and windows have filled. */
-    settle: { type: 'string', default: '8' },
+    settle: { type: 'string', default: '6' },
     rounds: { type: 'string', default: '3' },
     channels: { type: 'string', default: '1,5,10' },
   },

@@ -1,6 +1,8 @@
 import { FIRST_OUTPUT_FD } from './arguments.ts';
 
 const BITRATE = '128k';
+/** Only a limit of bytes ends the probing of codecs whose packets tell no duration: ADPCM would be probed for seconds. */
+const MIN_PROBE_BYTES = '32';
 
 /**
  * ffmpeg's arguments: FLV with audio on stdin, AAC-LC in FLV out, at the very times it came in with. The encoder's
@@ -17,8 +19,21 @@ export function buildAudioArguments(sampleRate: number, fromSample: number): str
   ];
   return [
     ...['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'warning', '-threads', '1'],
-    ...['-fpsprobesize', '0', '-analyzeduration', '1', '-protocol_whitelist', 'pipe', '-f', 'flv'],
-    ...['-i', 'pipe:0', '-copyts', '-map', '0:a:0', '-vn', '-af', filters.join(',')],
+    ...['-probesize', MIN_PROBE_BYTES, '-analyzeduration', '1', '-fpsprobesize', '0'],
+    ...[
+      '-protocol_whitelist',
+      'pipe',
+      '-f',
+      'flv',
+      '-i',
+      'pipe:0',
+      '-copyts',
+      '-map',
+      '0:a:0',
+      '-vn',
+      '-af',
+      filters.join(','),
+    ],
     ...['-c:a', 'aac', '-b:a', BITRATE, '-f', 'flv', '-flvflags', 'no_duration_filesize'],
     ...['-flush_packets', '1', `pipe:${FIRST_OUTPUT_FD}`],
   ];

@@ -67,6 +67,8 @@ type State =
       readonly kind: 'running';
       readonly line: Line;
       readonly run: Run;
+      /** Since when it owes audio, monotonic milliseconds; undefined when it owes none. */
+      owingSinceMs: number | undefined;
       /** Why we ended it. */
       killedFor: AudioRestartReason | undefined;
     }
@@ -127,6 +129,8 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
   #lastOutMs: number | undefined;
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
+  /** It failed so often that audio is missing for a while. */
+  #degraded = false;
   #lastCode: ErrorCode | undefined;
 
   constructor(publisher: Publisher, deps: AudioEncoderDeps) {
@@ -311,7 +315,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     this.#deps.metrics.processes.inc();
     this.#backlog.rewind();
     const run: Run = { process, line, config: undefined };
-    this.#state = { kind: 'running', line, run, killedFor: undefined };
+    this.#state = { kind: 'running', line, run, owingSinceMs: undefined, killedFor: undefined };
     this.#pump();
   }
 
@@ -380,8 +384,10 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     const code = missing ? 'TRANSCODE_FFMPEG_MISSING' : (CODES[reason] ?? 'INTERNAL');
     const retryMs = Math.round(plan.delayMs);
     const fields = { code, exit: end.exit, lines: end.lines, failures: plan.failures, retryMs };
-    // A row of failures that goes on is known: each further one is of use to nobody.
-    if (plan.degraded && this.#lastCode === code) this.#deps.log.debug(fields, 'audio encoder failed again');
+    // A row of failures that goes on is known.
+    const isKnown = this.#degraded && this.#lastCode === code;
+    this.#degraded = plan.degraded;
+    if (isKnown) this.#deps.log.debug(fields, 'audio encoder failed again');
     else this.#deps.log.warn(fields, 'audio encoder failed');
     this.#lastCode = code;
     if (plan.delayMs === 0) this.#start(line);
@@ -391,6 +397,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
   #noteWorks(process: AudioRun): void {
     if (this.#lastCode === undefined || process.ranMs < STABLE_MS) return;
     this.#lastCode = undefined;
+    this.#degraded = false;
     this.#deps.log.info({}, 'audio goes on');
   }
 
@@ -399,8 +406,10 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     if (state.kind !== 'running' || state.killedFor !== undefined) return;
     const { process } = state.run;
     const owedSince = this.#backlog.owedSince(state.line.lastOutMs ?? Number.NEGATIVE_INFINITY, HELD);
-    const waitingSinceMs = owedSince === undefined ? undefined : Math.max(owedSince, process.startedAtMs);
-    const progress = { waitingSinceMs, lastOutputAtMs: process.lastOutputAtMs };
+    // The oldest tags are given up while it owes, but it owes since the first of them.
+    if (owedSince === undefined) state.owingSinceMs = undefined;
+    else state.owingSinceMs ??= Math.max(owedSince, process.startedAtMs);
+    const progress = { waitingSinceMs: state.owingSinceMs, lastOutputAtMs: process.lastOutputAtMs };
     if (!isHung([progress], this.#deps.options, this.#deps.clock.monotonicMs())) return;
     state.killedFor = 'hung';
     process.kill();

@@ -67,6 +67,11 @@ async function watch(player: PlayerName, query: string, run: (page: Page) => Pro
   }
 }
 
+/** The longest that one picture was shown, milliseconds. */
+function longestShown(frames: readonly ShownFrame[]): number {
+  return Math.max(...frames.slice(1).map((frame, i) => frame.shownMs - (frames[i]?.shownMs ?? 0)));
+}
+
 /** How far the picture's clock went ahead of, or fell behind, the wall's between two frames; the worst, seconds. */
 function worstJump(frames: readonly ShownFrame[]): number {
   const jumps = frames.slice(1).map((frame, i) => {
@@ -118,6 +123,7 @@ describe('the watch page', () => {
         expect(times).toEqual(times.toSorted((a, b) => a - b));
         // Frames of a busy machine may come late; a seek or a hole in the media is more than that.
         expect(worstJump(frames)).toBeLessThan(0.5);
+        expect(longestShown(frames)).toBeLessThan(600);
         expect(Math.max(...after.glassSamples) - Math.min(...after.glassSamples)).toBeLessThan(1000);
       });
     },

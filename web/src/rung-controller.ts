@@ -1,8 +1,8 @@
 /**
  * The rung controller: which rendition of a ladder a link can carry, for players that stand so near to the live edge
  * that they cannot know. They divide bytes by time; but a response that grows by a frame at a time takes as long as the
- * media lasts, on any link. What comes out is the stream's own bit rate, and a player that goes by it sinks to the
- * lowest rung and stays there.
+ * media lasts, on any link. What comes out is about the stream's own bit rate, and a player that goes by it may
+ * stay on the lowest rung of any link.
  *
  * Two other things can be seen. *Lateness*: how far the newest media here is behind the live edge. It is even on a link
  * that carries the rung, and grows second by second on one that does not; by how fast it grows, what the link does
