@@ -7,7 +7,12 @@ import type { HttpHandler } from '../http/types.ts';
 
 /** Adds what Node knows of itself (CPU, memory, event-loop lag, garbage collection) under `headwater_`. */
 export function registerProcessMetrics(metrics: Metrics): void {
-  collectDefaultMetrics({ register: metrics.registry, prefix: 'headwater_' });
+  collectDefaultMetrics({
+    register: metrics.registry,
+    prefix: 'headwater_',
+    // Milliseconds between looks at the event loop; the default of 10 is most of what an idle server does.
+    eventLoopMonitoringPrecision: 100,
+  });
 }
 
 /** `GET /metrics` in the Prometheus text format; nothing else lives here. */

@@ -45,6 +45,8 @@ class FakeEncoder implements EncoderProcess {
   #over = false;
   /** Takes input and gives nothing. */
   stuck = false;
+  /** Gives one more frame when it is killed. */
+  givesAtDeath = false;
   /** Takes so many milliseconds of media a second; undefined for all there is. */
   taken = 0;
   blocked = false;
@@ -116,7 +118,10 @@ class FakeEncoder implements EncoderProcess {
   }
 
   kill(): void {
-    queueMicrotask(() => this.exit({ kind: 'exited', code: null, signal: 'SIGKILL' }));
+    queueMicrotask(() => {
+      if (this.givesAtDeath) this.give(1);
+      this.exit({ kind: 'exited', code: null, signal: 'SIGKILL' });
+    });
   }
 
   flow(on: boolean): void {
@@ -488,7 +493,12 @@ describe('a channel whose encoder is too slow', () => {
   });
 
   it('is degraded when even the lowest is too slow, and tries that one later', async () => {
-    const world = open({}, slowAbove(0));
+    const slow = slowAbove(0);
+    const world = open({}, (encoder) => {
+      slow(encoder);
+      // What is in its pipe still comes, and proves nothing.
+      encoder.givesAtDeath = true;
+    });
     await begin(world);
     await world.feed(frames(20), workSlowly(world));
     expect(world.sink.expected).toEqual([IDS, ['100p'], []]);

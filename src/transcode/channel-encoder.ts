@@ -40,6 +40,8 @@ const VIDEO_TIMESCALE = 90_000;
 const LOOK_MS = 100;
 /** An encoder that comes after several failed ones must run so long before its rungs are shown. */
 const PROVEN_MS = 2000;
+/** A new encoder works off the cached GOPs first; how far it is behind says nothing before. */
+const CATCH_UP_MS = 3000;
 
 /**
  * Keeps one stream's rungs coming: reads the stream, runs an encoder on it, and replaces the encoder when it dies,
@@ -132,7 +134,8 @@ export class ChannelEncoder implements Channel, SessionHost {
   sample(session: EncoderSession, rung: Rung, sample: Sample): void {
     const state = this.#state;
     const isCurrent = state.kind === 'encoding' && state.session === session;
-    if (isCurrent && this.#health.degraded) this.#prove(session, state.ladder);
+    const isEnding = this.#killedFor !== undefined;
+    if (isCurrent && this.#health.degraded && !isEnding) this.#prove(session, state.ladder);
     if (isCurrent && (this.#health.degraded || !this.#isShown(state.ladder, rung))) return;
     this.#delivery.sample(rung, sample);
   }
@@ -397,7 +400,9 @@ export class ChannelEncoder implements Channel, SessionHost {
   }
 
   #lookAtLag(ladder: Ladder, session: EncoderSession, nowMs: number): void {
-    if (this.#health.degraded) return;
+    const { firstAtMs } = session;
+    const isNew = firstAtMs === undefined || nowMs - firstAtMs < CATCH_UP_MS;
+    if (this.#health.degraded || isNew) return;
     const before = this.#rungsOf(ladder);
     const lagMs = this.#lagMs();
     const { state, decision } = observeLag(this.#shed, lagMs, this.#deps.options.maxLagMs, nowMs);

@@ -41,8 +41,12 @@ const MAX_HEADER_BYTES = 18;
 /** Bytes of message header after the basic header, by chunk type. */
 const MESSAGE_HEADER_BYTES = [11, 7, 3, 0] as const;
 const EXTENDED = 0xffffff;
-/** First allocation of a message; it doubles as bytes arrive, so memory follows what was sent, not what was declared. */
-const FIRST_ALLOCATION_BYTES = 4096;
+/**
+ * First allocation of a message; it doubles as bytes arrive, so memory follows what was sent, not what was declared.
+ * Most frames fit at once: growing each through several buffers costs a third of an ingest's CPU in garbage
+ * collection. Before a publisher is accepted no message may be as large.
+ */
+const FIRST_ALLOCATION_BYTES = 65_536;
 const STARVED: ChunkStep = { kind: 'starved' };
 
 /**

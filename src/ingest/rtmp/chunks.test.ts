@@ -198,7 +198,7 @@ describe('ChunkReader', () => {
   it('allocates as bytes arrive, not as they are declared', () => {
     const reader = new ChunkReader({ ...LIMITS, maxMediaMessageBytes: 16_000_000 });
     read(reader, [hex('04 000000 f00000 09 01000000 61')]);
-    expect(reader.bufferedBytes).toBe(4096);
+    expect(reader.bufferedBytes).toBe(65_536);
   });
 
   it.each([
