@@ -289,11 +289,11 @@ describe('audio that is not AAC', () => {
     const mp3 = await source('change-mp3', MP3);
     const aac = await source('change-aac', AAC);
     const [tags, others] = [await tagsOf(mp3), await tagsOf(aac)];
-    const between = (at: number) => at >= 2000 && at < 4000;
+    const between = (at: number) => at >= 2500 && at < 4500;
     const config = others.find(({ type }) => type === MESSAGE.audio);
     const mixed = [
       ...tags.filter(({ type, timestampMs }) => type === MESSAGE.video || !between(timestampMs)),
-      ...(config ? [{ ...config, timestampMs: 2000 }] : []),
+      ...(config ? [{ ...config, timestampMs: 2500 }] : []),
       ...others.filter(({ type, timestampMs }) => type === MESSAGE.audio && between(timestampMs)),
     ].toSorted((a, b) => a.timestampMs - b.timestampMs);
     const on = await server();
@@ -312,9 +312,15 @@ describe('audio that is not AAC', () => {
       starts.push(first);
       expect(times.at(-1)).toBeGreaterThan(first + 0.7);
     }
-    // MP3, AAC and MP3, each from the first key frame on that has it.
+    // MP3 of two channels, AAC of one and MP3 again, each from the first key frame on that has it.
     const [origin = Number.NaN] = starts;
     expect(starts.map((at) => Math.floor(at - origin + 0.1))).toEqual([0, 3, 5]);
+    const timelines = on.log.filter(({ message }) => message === 'timeline begun');
+    expect(timelines.map(({ fields }) => fields)).toMatchObject([
+      { reason: 'start', audio: { channels: 2 } },
+      { reason: 'tracks', audio: { channels: 1 } },
+      { reason: 'tracks', audio: { channels: 2 } },
+    ]);
     expect(await metric(on, 'processes')).toBe(0);
     expect(codes(on)).toEqual([]);
   });
