@@ -44,6 +44,10 @@ describe('the rendition that is shown', () => {
     expect(shownRendition(picture, renditions, 'video')).toBe('480p');
   });
 
+  it('is the one that is being fetched when none is told to be as large', () => {
+    expect(shownRendition({ videoWidth: 1920, videoHeight: 1080 }, renditions, 'video')).toBe('video');
+  });
+
   it('is not known before there is a picture', () => {
     expect(shownRendition({ videoWidth: 0, videoHeight: 0 }, renditions, 'video')).toBeUndefined();
   });

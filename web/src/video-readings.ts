@@ -8,7 +8,10 @@ interface Ranges {
 /** A hole this small is played over by browsers and players. */
 const SMALL_GAP_SECONDS = 0.1;
 
-/** The rendition whose size the picture has; of several as large, the one that is being fetched. */
+/**
+ * The rendition whose size the picture has; of several as large, the one that is being fetched. That one, too, when
+ * none is as large: of a rendition that another took the place of, Shaka goes on telling the former one's size.
+ */
 export function shownRendition(
   video: { readonly videoWidth: number; readonly videoHeight: number },
   renditions: readonly { readonly id: string; readonly width: number; readonly height: number }[],
@@ -17,6 +20,7 @@ export function shownRendition(
   const fitting = renditions.filter(
     ({ width, height }) => width === video.videoWidth && height === video.videoHeight,
   );
+  if (fitting.length === 0) return video.videoWidth > 0 ? loading : undefined;
   return (fitting.find(({ id }) => id === loading) ?? fitting[0])?.id;
 }
 
