@@ -239,7 +239,7 @@ function reportStages(sessions: readonly Session[], stages: readonly Stages[]): 
 function saveGlassChart(sessions: readonly Session[]): void {
   const settings = [...new Map(sessions.map((session) => [nameOf(session), session])).values()];
   const bar = (setting: Session): Bar => ({
-    label: `${nameOf(setting)}`,
+    label: nameOf(setting),
     value: median(sessions, setting, 'p95Ms'),
   });
   saveBarChart('glass-to-glass', {
