@@ -185,6 +185,18 @@ describe('rungs that come and go while the stream is watched', () => {
   });
 });
 
+describe('a rung that an encoder makes otherwise than before', () => {
+  it('begins a period that continues nothing, with a discontinuity in every rendition', () => {
+    const bench = new LadderBench().begin().expect('480p').tell('480p').run(0, 5, ['480p']);
+    bench.tell('480p', { ...RUNG, config: BIGGER.config }).run(5, 9, ['480p']);
+    expect(bench.window.periods.map(({ continues }) => continues)).toEqual([undefined, undefined]);
+    for (const { segments } of bench.window.renditions) {
+      expect(segments.map(({ discontinuity }) => discontinuity)).toEqual([false, false, false, true, false]);
+    }
+    expect(windowFaults(bench.window, { continuousParts: false })).toEqual([]);
+  });
+});
+
 describe('a ladder across changes of the stream', () => {
   it('takes the last frames that come after the publisher has gone', () => {
     const bench = new LadderBench().begin().expect('480p').tell('480p').run(0, 5, ['480p'], 4);

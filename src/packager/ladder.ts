@@ -106,11 +106,17 @@ export class Ladder {
   /** Whether the rungs of `period` are not those that there should be. */
   changeDue(period: Period): boolean {
     const { members } = this;
-    for (const [id, { init }] of members) {
+    const missing = [...members.keys()].some((id) => !period.inits.has(id));
+    const gone = [...this.#rungs.keys()].some((id) => period.tracks.has(id) && !members.has(id));
+    return missing || gone || this.replaces(period);
+  }
+
+  /** Whether a rung of `period` got another initialization segment: players must be told of a discontinuity. */
+  replaces(period: Period): boolean {
+    return [...this.members].some(([id, { init }]) => {
       const known = period.inits.get(id);
-      if (!known || !sameBytes(known, init)) return true;
-    }
-    return [...this.#rungs.keys()].some((id) => period.tracks.has(id) && !members.has(id));
+      return known !== undefined && !sameBytes(known, init);
+    });
   }
 
   /** The lead's media reaches `positionTicks`: rungs too far behind it go on without what is missing. */

@@ -1,3 +1,4 @@
+import type { Period } from '../stream/live-window.ts';
 import type { Sample, Track } from '../stream/track.ts';
 import { gapDurations } from './gap-slots.ts';
 import type { Ladder } from './ladder.ts';
@@ -150,7 +151,7 @@ export class PackagingRun {
     } else if (decision.reanchored) {
       this.#beginNextPeriod(sample, slot.period.id, tooLarge ? 'size' : 'grid');
     } else if (decision.independent && this.#ladder.changeDue(slot.period)) {
-      this.#beginNextPeriod(sample, slot.period.id, 'ladder');
+      this.#beginPeriodOfLadder(sample, slot.period);
     } else {
       this.#enterNextSlot(sample.dts);
     }
@@ -170,6 +171,13 @@ export class PackagingRun {
     }
     this.#beginNextPeriod(sample, undefined, 'hole');
     this.#grid = createGrid(this.programme, sample);
+  }
+
+  #beginPeriodOfLadder(sample: Sample, before: Period): void {
+    const discontinuity = this.#ladder.replaces(before);
+    const continues = discontinuity ? undefined : before.id;
+    const number = this.#ledger.nextNumber;
+    this.#beginPeriod(sample, { number, discontinuity, continues, reason: 'ladder' });
   }
 
   #beginNextPeriod(sample: Sample, continues: string | undefined, reason: PeriodReason): void {

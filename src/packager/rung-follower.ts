@@ -5,7 +5,7 @@ import type { PlannedSegment, RenditionPackager } from './rendition-packager.ts'
 /** Why a sample of a rung is not in a segment. */
 export type RungDropReason = 'repeated' | 'no_track' | 'awaits_boundary';
 
-/** What is still to be done to the rendition, in order: cut to the next segment, or close for now. */
+/** What is due for the rendition, in order: a cut to the next segment, or a close for now. */
 type Mark =
   | { readonly kind: 'cut'; readonly startTicks: number; readonly planned: PlannedSegment }
   | { readonly kind: 'end'; readonly startTicks: number };

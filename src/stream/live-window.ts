@@ -63,7 +63,7 @@ export interface Period {
   readonly segmentTicks: number;
   /** Timescale of {@link segmentTicks}: the lead track's. */
   readonly segmentTimescale: number;
-  /** The period before, when media runs on from it without a gap and with the same tracks. */
+  /** The period before, when media runs on from it without a gap; what both have is the same in both. */
   readonly continues: string | undefined;
   /** The lead track: its frames decide where segments are cut. The source's video, or its audio when alone. */
   readonly lead: Track;
