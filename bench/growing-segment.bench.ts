@@ -10,7 +10,7 @@ import { chunkPlaces } from './support/cmaf-chunks.ts';
 import { GrowingReaders } from './support/growing-readers.ts';
 import { startHeadwater } from './support/headwater-process.ts';
 import { listedSegments, newestSegment } from './support/playlists.ts';
-import { cpuMicros } from './support/process-stats.ts';
+import { cpuMicros } from './support/process-usage.ts';
 import { requireTools } from './support/require-tools.ts';
 import { openConnections, type RawConnection } from './support/raw-connection.ts';
 import { formatSpread, percentile, printTable, saveResults, spread } from './support/report.ts';

@@ -1,5 +1,5 @@
 /**
- * What does a publisher cost the server? 1, 5 and 10 publishers of the same 4 Mb/s clip, from one pusher process, into
+ * What does a publisher cost the server? 1, 10 and 50 publishers of the same 4 Mb/s clip, from one pusher process, into
  * Headwater without a ladder, nginx-rtmp with and without its HLS and DASH outputs, and node-media-server: each in
  * processes of its own, in alternating order. CPU is all threads of all the server's processes; memory is theirs, and
  * what they keep in files in memory.
@@ -29,13 +29,17 @@ const { values } = parseArgs({
     /** Publishers' time before that: start-up is over and windows have filled. */
     settle: { type: 'string', default: '6' },
     rounds: { type: 'string', default: '3' },
-    channels: { type: 'string', default: '1,5,10' },
+    /** How many there are, one number after the other. */
+    publishers: { type: 'string', default: '1,10,50' },
   },
 });
 const SECONDS = Number(values.seconds);
 const SETTLE_SECONDS = Number(values.settle);
 const ROUNDS = Number(values.rounds);
-const CHANNELS = values.channels.split(',').map(Number);
+const CHANNELS = values.publishers.split(',').map(Number);
+if (!CHANNELS.every((count) => Number.isInteger(count) && count > 0)) {
+  throw new Error(`--publishers takes numbers with commas between them, not ${values.publishers}`);
+}
 /** Full before memory is read, so that the figure does not depend on how long the bench runs. */
 const PACKAGING = { segmentSeconds: 2, windowSeconds: 10 };
 

@@ -8,7 +8,7 @@ import { PART_SETTINGS, startBroadcast } from './support/broadcast.ts';
 import { saveBarChart } from './support/chart.ts';
 import { startHeadwater } from './support/headwater-process.ts';
 import { startNginx } from './support/nginx.ts';
-import { cpuMicros, cpuTime } from './support/process-stats.ts';
+import { cpuMicros, cpuTime } from './support/process-usage.ts';
 import { requireTools } from './support/require-tools.ts';
 import { formatSpread, percentile, printTable, saveResults, spread } from './support/report.ts';
 import { runWrk } from './support/wrk.ts';

@@ -10,7 +10,7 @@ import { PART_SETTINGS, startBroadcast } from './support/broadcast.ts';
 import { saveBarChart } from './support/chart.ts';
 import { type HeadwaterProcess, type HeapUse, startHeadwater } from './support/headwater-process.ts';
 import { newestSegment } from './support/playlists.ts';
-import { cpuMicros, memory } from './support/process-stats.ts';
+import { cpuMicros, memory } from './support/process-usage.ts';
 import { requireTools } from './support/require-tools.ts';
 import { openConnections } from './support/raw-connection.ts';
 import { formatSpread, printTable, saveResults, spread } from './support/report.ts';

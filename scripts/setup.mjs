@@ -24,10 +24,12 @@ const PACKAGES = {
   chromium: { found: () => onPath('chromium') },
   curl: { found: () => onPath('curl') },
   git: { found: () => onPath('git') },
+  openssl: { found: () => onPath('openssl') },
+  'srt-tools': { found: () => onPath('srt-live-transmit') },
 };
 const NEEDS = {
   start: ['ffmpeg', 'fonts-dejavu-core'],
-  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl', 'git'],
+  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl', 'git', 'openssl', 'srt-tools'],
 };
 
 /** Says one line on stderr, so that stdout stays the program's own. */

@@ -8,18 +8,22 @@ import type { Clock } from './base/clock.ts';
 import { Closer } from './base/closer.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
-import type { Config } from './config.ts';
+import { type Config, isLoopback } from './config.ts';
 import { configuredRungs } from './config/ladder-rungs.ts';
+import { configuredSrtPulls } from './config/srt-pulls.ts';
 import { openAdminToken, type AdminToken } from './control/admin-token.ts';
 import { createControlApi } from './control/control-api.ts';
 import { EventLoopWatchdog } from './control/event-loop-watchdog.ts';
 import { createMetricsEndpoint, registerProcessMetrics } from './control/metrics-endpoint.ts';
 import type { EncoderStatus, StreamDirectory } from './control/stream-status.ts';
+import { createCallHandler } from './http/call-handler.ts';
 import { createHttpServer } from './http/create-http-server.ts';
 import type { HttpHandler, HttpServer } from './http/types.ts';
-import { createKeyAuthoriser, createOpenAuthoriser } from './ingest/authorise.ts';
+import { CmafIngest } from './ingest/cmaf/cmaf-ingest.ts';
+import { createIngestGate } from './ingest/open-gate.ts';
 import { PublishKeys } from './ingest/publish-keys.ts';
 import { RtmpServer } from './ingest/rtmp/rtmp-server.ts';
+import { SrtServer } from './ingest/srt/srt-server.ts';
 import { Origin } from './origin/origin.ts';
 import { loadPageFiles, type PageFiles } from './origin/page-files.ts';
 import { MPD_PATCH_NAME } from './packager/media-path.ts';
@@ -43,6 +47,10 @@ export interface AppDeps {
 /** The real ports, once everything listens. */
 export interface AppPorts {
   readonly rtmp: number;
+  /** Where there is a certificate. */
+  readonly rtmps?: number;
+  /** UDP. */
+  readonly srt?: number;
   readonly http: number;
   readonly control: number;
   readonly metrics: number;
@@ -72,6 +80,13 @@ export function createApp(config: Config, deps: AppDeps): App {
   registerProcessMetrics(metrics);
   const dataDir = resolve(config.dataDir);
   const publishKeys = new PublishKeys(dataDir, { randomBytes, clock });
+  const gate = createIngestGate(config.ingest, {
+    keys: publishKeys,
+    clock,
+    log: log.child({ area: 'ingest' }),
+    metrics,
+    randomBytes,
+  });
   const journal = new LateJournal();
   const rungs = configuredRungs(config.ladder.rungs);
   const directory = new PackagerDirectory(
@@ -87,10 +102,10 @@ export function createApp(config: Config, deps: AppDeps): App {
     clock,
     log: log.child({ area: 'stream' }),
     metrics,
-    createSink: (stream) => {
+    createSink: (stream, ownRungs) => {
       const sinks = directory.createSink(stream);
-      farm?.attach(stream, sinks.rungs);
-      return sinks.source;
+      if (!ownRungs) farm?.attach(stream, sinks.rungs);
+      return sinks;
     },
   });
   const audioFarm = config.ladder.audioEncoder
@@ -103,14 +118,38 @@ export function createApp(config: Config, deps: AppDeps): App {
       })
     : undefined;
   const rtmp = new RtmpServer(config.rtmp, {
-    hub,
+    hub: gate.guard(hub),
     foreignAudio: audioFarm,
-    authoriser: config.ingest.auth === 'none' ? createOpenAuthoriser() : createKeyAuthoriser(publishKeys),
+    authoriser: gate.authoriser,
     clock,
     log: log.child({ area: 'rtmp' }),
     metrics,
     randomBytes,
   });
+  const cmaf = config.cmaf.enabled
+    ? new CmafIngest(config.cmaf, {
+        hub: gate.guard(hub),
+        authoriser: gate.authoriser,
+        clock,
+        log: log.child({ area: 'cmaf' }),
+        metrics,
+        randomBytes,
+        localOnly: config.ingest.auth === 'none' && !isLoopback(config.control.host),
+      })
+    : undefined;
+  const srt = config.srt.enabled
+    ? new SrtServer(srtOptions(config), {
+        hub: gate.guard(hub),
+        authoriser: gate.authoriser,
+        // What the operator told us to fetch needs nobody's leave.
+        pullHub: hub,
+        pulls: configuredSrtPulls(config.srt.pull),
+        clock,
+        log: log.child({ area: 'srt' }),
+        metrics,
+        randomBytes,
+      })
+    : undefined;
   const streams = streamDirectory(hub, directory, publishKeys, (stream) => farm?.statusOf(stream));
   const services = { streams, keys: publishKeys };
   /** What lets work in and holds requests: closed first, so that the listeners behind have nothing to wait for. */
@@ -141,7 +180,10 @@ export function createApp(config: Config, deps: AppDeps): App {
     const origin = createOrigin(files.pages);
     front.defer(() => origin.close());
     front.defer(() => hub.close());
-    front.defer(() => rtmp.close());
+    front.defer(() => cmaf?.close());
+    front.defer(async () => {
+      await Promise.all([rtmp.close(), srt?.close()]);
+    });
     let ready = false;
     const problems = (): string[] => {
       const block = watchdog.problem();
@@ -153,13 +195,15 @@ export function createApp(config: Config, deps: AppDeps): App {
       clock,
       metrics,
       version: VERSION,
-      next: origin.handler,
+      next: cmaf ? withIngest(cmaf, origin.handler) : origin.handler,
     });
     const ports = {
       http: await listen('media', config.http, origin.handler),
       control: await listen('control', { ...config.control, driver: 'node' }, control),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
+      ...(srt && { srt: await srt.listen() }),
+      ...(config.rtmps.certPath !== '' && { rtmps: await rtmp.listenTls(config.rtmps) }),
     };
     front.defer(() => {
       ready = false;
@@ -171,7 +215,8 @@ export function createApp(config: Config, deps: AppDeps): App {
 
   async function openFiles(): Promise<{ token: AdminToken; pages: PageFiles }> {
     await openDataFolder(dataDir);
-    if (config.ingest.auth === 'keys') await publishKeys.verify();
+    await gate.open();
+    closer.defer(() => gate.close());
     const opened = await openFileJournal(join(dataDir, 'streams'), {
       parse: parseStreamRecord,
       log: log.child({ area: 'journal' }),
@@ -294,6 +339,17 @@ class LateJournal implements StreamJournal {
   }
 }
 
+/** Where anybody may publish, only those on this machine may. */
+function srtOptions({ srt, ingest }: Config): Config['srt'] {
+  return ingest.auth === 'none' && !isLoopback(srt.host) ? { ...srt, host: '127.0.0.1' } : srt;
+}
+
+/** CMAF ingest has its own paths beside what the origin serves. */
+function withIngest(cmaf: CmafIngest, next: HttpHandler): HttpHandler {
+  const ingest = createCallHandler((request) => cmaf.handle(request));
+  return (request, response) => (cmaf.owns(request.path) ? ingest : next)(request, response);
+}
+
 /** What the control API says of streams: those being published, and those that only have a key. */
 function streamDirectory(
   hub: StreamHub,
@@ -307,8 +363,8 @@ function streamDirectory(
       const names = new Set([...published.keys(), ...(await keys.list()).map(({ stream }) => stream)]);
       return [...names].sort().map((id) => {
         const window = directory.window(id);
-        const publisher = published.get(id)?.publisher;
-        return { id, state: window?.state ?? 'idle', publisher, window, encoder: encoder(id) };
+        const publishers = published.get(id)?.publishers ?? [];
+        return { id, state: window?.state ?? 'idle', publishers, window, encoder: encoder(id) };
       });
     },
     kick(stream) {

@@ -5,20 +5,24 @@ import { checkConfigCommand } from './cli/check-config.ts';
 import { EXIT_CODES, exitCodeOf, type CliContext, type Command, type ExitCode } from './cli/command.ts';
 import { doctor } from './cli/doctor.ts';
 import { renderCommandHelp, renderHelp } from './cli/help.ts';
+import { migrate } from './cli/migrate.ts';
 import { printConfigCommand } from './cli/print-config.ts';
 import { serve } from './cli/serve.ts';
-import { streamCreate, streamList, streamRotateKey } from './cli/stream.ts';
+import { streamCreate, streamList, streamRevoke, streamRotateKey, streamShowSrt } from './cli/stream.ts';
 import { validate } from './cli/validate.ts';
 
 const COMMANDS: readonly Command[] = [
   serve,
   streamCreate,
   streamRotateKey,
+  streamRevoke,
+  streamShowSrt,
   streamList,
   validate,
   doctor,
   checkConfigCommand,
   printConfigCommand,
+  migrate,
 ];
 
 /** Timers of the clock do not keep a process alive; while a command runs, something must. */

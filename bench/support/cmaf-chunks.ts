@@ -1,3 +1,5 @@
+import { readBoxes } from '../../src/media/isobmff/box-reader.ts';
+
 /** One CMAF chunk of a segment. */
 export interface ChunkPlace {
   /** Offset of the byte behind it. */
@@ -14,13 +16,44 @@ export function chunkPlaces(segment: Uint8Array): ChunkPlace[] {
   const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
   const places: ChunkPlace[] = [];
   let producedMs = Number.NaN;
-  for (let at = 0; at + 8 <= segment.length; at += view.getUint32(at)) {
-    const type = String.fromCharCode(...segment.subarray(at + 4, at + 8));
+  for (const { type, bodyStart, end } of readBoxes(segment).boxes) {
     if (type === 'prft') {
-      // Behind size, type, version with flags, and the track's id.
-      producedMs = (view.getUint32(at + 16) - NTP_TO_UNIX_SECONDS + view.getUint32(at + 20) / 2 ** 32) * 1000;
+      // Behind version with flags, and the track's id.
+      const seconds = view.getUint32(bodyStart + 8) - NTP_TO_UNIX_SECONDS;
+      producedMs = (seconds + view.getUint32(bodyStart + 12) / 2 ** 32) * 1000;
     }
-    if (type === 'mdat') places.push({ endByte: at + view.getUint32(at), producedMs });
+    if (type === 'mdat') places.push({ endByte: end, producedMs });
   }
   return places;
+}
+
+/** A chunk that was read from a body as it grew. */
+export interface ReceivedChunk {
+  readonly bytes: Buffer;
+  /** performance.now() when it was complete here. */
+  readonly receivedMs: number;
+}
+
+/** Reads a body that grows, chunk by chunk. */
+export async function* receiveChunks(body: AsyncIterable<Uint8Array>): AsyncGenerator<ReceivedChunk> {
+  let pending: Buffer = Buffer.alloc(0);
+  for await (const piece of body) {
+    const receivedMs = performance.now();
+    pending = pending.length === 0 ? Buffer.from(piece) : Buffer.concat([pending, piece]);
+    for (let end = chunkEnd(pending); end !== undefined; end = chunkEnd(pending)) {
+      yield { bytes: pending.subarray(0, end), receivedMs };
+      pending = pending.subarray(end);
+    }
+  }
+}
+
+/** Where the first whole chunk ends: behind its mdat. */
+function chunkEnd(bytes: Buffer): number | undefined {
+  for (let at = 0; at + 8 <= bytes.length; ) {
+    const sizeBytes = bytes.readUInt32BE(at);
+    if (sizeBytes < 8 || at + sizeBytes > bytes.length) return undefined;
+    at += sizeBytes;
+    if (bytes.toString('latin1', at - sizeBytes + 4, at - sizeBytes + 8) === 'mdat') return at;
+  }
+  return undefined;
 }

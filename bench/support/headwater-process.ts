@@ -44,7 +44,7 @@ export async function startHeadwater(
   { probe = false, nodeArgs = [] }: HeadwaterStart = {},
 ): Promise<HeadwaterProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'headwater-bench-'));
-  const ports = ['rtmp', 'http', 'control', 'metrics'].flatMap((name) => [
+  const ports = ['rtmp', 'srt', 'http', 'control', 'metrics'].flatMap((name) => [
     '--set',
     `${name}.port=0`,
     '--set',

@@ -1,19 +1,47 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
+/** Linux counts CPU time for /proc/<pid>/stat in steps of 10 ms on every platform that Node runs on. */
+const CLOCK_TICK_MICROS = 10_000;
+
+/** CPU time of a process, all its threads, microseconds; in steps of 10 ms. */
+export interface CpuTime {
+  readonly user: number;
+  /** In the kernel for it: copying to sockets, mostly. */
+  readonly system: number;
+}
+
+/** Memory of a process, bytes, without the kernel's socket buffers. */
+export interface Memory {
+  readonly resident: number;
+  /** The part of it that is not backed by a file: heap, stacks, native allocations. */
+  readonly anonymous: number;
+}
+
+export function cpuTime(pid: number): CpuTime {
+  return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
+
 /**
- * CPU time that processes have used so far, all their threads, user and system, microseconds. From the scheduler's own
- * count in nanoseconds: the clock ticks of /proc/<pid>/stat (10 ms) are too coarse for a server that needs 1 % of a
- * core. Threads that have ended are not in it.
+ * CPU time that a process has used so far, all its threads, user and system, microseconds. From the scheduler's own
+ * count in nanoseconds: the clock ticks of /proc/<pid>/stat are too coarse for a server that needs 1 % of a core.
+ * Threads that have ended are not in it.
  */
-export function cpuMicrosOf(pids: readonly number[]): number {
+export function cpuMicros(pid: number): number {
   let nanos = 0;
-  for (const pid of pids) {
-    for (const thread of readdirSync(`/proc/${pid}/task`)) {
-      const [running = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
-      nanos += Number(running);
-    }
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const [running = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+    nanos += Number(running);
   }
   return nanos / 1000;
+}
+
+/** The same of several processes together. */
+export function cpuMicrosOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + cpuMicros(pid), 0);
+}
+
+export function memory(pid: number): Memory {
+  return parseStatus(readFileSync(`/proc/${pid}/status`, 'utf8'));
 }
 
 /**
@@ -26,12 +54,17 @@ export function memoryBytesOf(pids: readonly number[]): number {
 
 function memoryBytes(pid: number): number {
   const rollup = `/proc/${pid}/smaps_rollup`;
-  const [text, key] = existsSync(rollup)
-    ? [readFileSync(rollup, 'utf8'), 'Pss']
-    : [readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS'];
-  const kibibytes = new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1];
-  if (kibibytes === undefined) throw new Error(`no ${key} of process ${pid}`);
-  return Number(kibibytes) * 1024;
+  return existsSync(rollup) ? bytesOf(readFileSync(rollup, 'utf8'), 'Pss') : memory(pid).resident;
+}
+
+/** Fields 14 and 15 of /proc/<pid>/stat. */
+export function parseStat(stat: string): CpuTime {
+  const { 11: user, 12: system } = fieldsOf(stat);
+  return { user: Number(user) * CLOCK_TICK_MICROS, system: Number(system) * CLOCK_TICK_MICROS };
+}
+
+export function parseStatus(status: string): Memory {
+  return { resident: bytesOf(status, 'VmRSS'), anonymous: bytesOf(status, 'RssAnon') };
 }
 
 /** A process and all that it started and they started, as they are now. */
@@ -56,7 +89,7 @@ export function childrenNamed(pid: number, name: string): number[] {
 /** Undefined when the process is gone. */
 function parentOf(pid: number): number | undefined {
   const stat = readStat(pid);
-  return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  return stat === undefined ? undefined : Number(fieldsOf(stat)[1]);
 }
 
 function nameOf(pid: number): string | undefined {
@@ -70,4 +103,15 @@ function readStat(pid: number): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The fields of /proc/<pid>/stat from the third on: the second is the program's name and may hold anything. */
+function fieldsOf(stat: string): readonly string[] {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+function bytesOf(text: string, name: string): number {
+  const kibibytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1];
+  if (kibibytes === undefined) throw new Error(`no ${name} of the process`);
+  return Number(kibibytes) * 1024;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readFragments } from '../../src/media/isobmff/fragment-reader.ts';
+import { receiveChunks } from './cmaf-chunks.ts';
 
 /** One video frame as a viewer got it. */
 export interface WatchedFrame {
@@ -86,27 +87,10 @@ async function newestSegment(
 
 /** Reads a body that grows, chunk by chunk. */
 async function receive(body: AsyncIterable<Uint8Array>, frames: WatchedFrame[]): Promise<void> {
-  let pending: Buffer = Buffer.alloc(0);
-  for await (const piece of body) {
-    const receivedMs = performance.now();
-    pending = pending.length === 0 ? Buffer.from(piece) : Buffer.concat([pending, piece]);
-    for (let end = chunkEnd(pending); end !== undefined; end = chunkEnd(pending)) {
-      const fragments = readFragments(pending.subarray(0, end)) ?? [];
-      for (const sample of fragments.flatMap(({ tracks }) => tracks).flatMap(({ samples }) => samples)) {
-        frames.push({ ticks: sample.dts, key: sample.key, receivedMs });
-      }
-      pending = pending.subarray(end);
+  for await (const { bytes, receivedMs } of receiveChunks(body)) {
+    const fragments = readFragments(bytes) ?? [];
+    for (const sample of fragments.flatMap(({ tracks }) => tracks).flatMap(({ samples }) => samples)) {
+      frames.push({ ticks: sample.dts, key: sample.key, receivedMs });
     }
   }
-}
-
-/** Where the first whole chunk ends: behind its mdat. */
-function chunkEnd(bytes: Buffer): number | undefined {
-  for (let at = 0; at + 8 <= bytes.length; ) {
-    const sizeBytes = bytes.readUInt32BE(at);
-    if (sizeBytes < 8 || at + sizeBytes > bytes.length) return undefined;
-    at += sizeBytes;
-    if (bytes.toString('latin1', at - sizeBytes + 4, at - sizeBytes + 8) === 'mdat') return at;
-  }
-  return undefined;
 }

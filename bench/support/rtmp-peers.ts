@@ -38,6 +38,8 @@ export async function startHeadwaterPeer(options: PackagingOptions): Promise<Rtm
   const settings = [
     'ingest.auth=none',
     'ladder.rungs=none',
+    // All publishers come from one address here.
+    'rtmp.maxConnectionsPerAddress=0',
     `live.segmentMs=${options.segmentSeconds * 1000}`,
     `live.windowSeconds=${options.windowSeconds}`,
   ];

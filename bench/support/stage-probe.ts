@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFragments } from '../../src/media/isobmff/fragment-reader.ts';
 import { readBoxes } from '../../src/media/isobmff/box-reader.ts';
+import { receiveChunks } from './cmaf-chunks.ts';
 import { ageOfPictureMs, CODE_BLOCKS, readPictureClock } from '../../web/src/picture-clock.ts';
 
 /** Where one frame's time went before a player had it, milliseconds. */
@@ -48,32 +49,15 @@ async function receive(url: string): Promise<ReceivedSegment> {
   const response = await fetch(url);
   if (!response.ok || !response.body) throw new Error(`${response.status} for ${url}`);
   const chunks: { mediaMs: number; receivedMs: number }[] = [];
-  let received: Buffer = Buffer.alloc(0);
-  let parsed = 0;
-  for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
-    received = Buffer.concat([received, piece]);
-    const receivedMs = performance.timeOrigin + performance.now();
-    for (let end = chunkEnd(received, parsed); end !== undefined; end = chunkEnd(received, parsed)) {
-      const [fragment] = readFragments(received.subarray(parsed, end)) ?? [];
-      const dts = fragment?.tracks[0]?.samples[0]?.dts;
-      if (dts !== undefined) chunks.push({ mediaMs: (dts / VIDEO_TIMESCALE) * 1000, receivedMs });
-      parsed = end;
-    }
+  const pieces: Buffer[] = [];
+  const body = response.body as unknown as AsyncIterable<Uint8Array>;
+  for await (const { bytes: piece, receivedMs } of receiveChunks(body)) {
+    pieces.push(piece);
+    const dts = readFragments(piece)?.[0]?.tracks[0]?.samples[0]?.dts;
+    const atMs = performance.timeOrigin + receivedMs;
+    if (dts !== undefined) chunks.push({ mediaMs: (dts / VIDEO_TIMESCALE) * 1000, receivedMs: atMs });
   }
-  return { bytes: received, chunks };
-}
-
-/** Where the first whole chunk from `from` on ends: behind its mdat. */
-function chunkEnd(received: Buffer, from: number): number | undefined {
-  let at = from;
-  while (at + 8 <= received.length) {
-    const size = received.readUInt32BE(at);
-    if (size < 8 || at + size > received.length) return undefined;
-    const type = received.toString('latin1', at + 4, at + 8);
-    at += size;
-    if (type === 'mdat') return at;
-  }
-  return undefined;
+  return { bytes: Buffer.concat(pieces), chunks };
 }
 
 /** The clock that is drawn in each frame of an fMP4 file, in order; undefined where it cannot be read. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { cpuMicros } from './process-stats.ts';
+import { cpuTime } from './process-usage.ts';
 import { findFile } from './require-tools.ts';
 
 /** What to ask for, and how hard. */
@@ -51,11 +51,12 @@ export async function runWrk({ url, connections, seconds }: WrkLoad): Promise<Wr
   return { ...parseWrkReport(output), ownLoad };
 }
 
-/** CPU used so far, microseconds; 0 when it has just ended. */
+/** CPU used so far, that of a thread that has ended too, microseconds; 0 when it has just ended. */
 function cpuOf({ pid, exitCode }: ChildProcess): number {
   if (pid === undefined || exitCode !== null) return 0;
   try {
-    return cpuMicros(pid);
+    const { user, system } = cpuTime(pid);
+    return user + system;
   } catch {
     return 0;
   }

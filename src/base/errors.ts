@@ -11,6 +11,10 @@ interface ErrorEntry {
 export const ERRORS = {
   INTERNAL: { status: 500, meaning: 'A fault of ours. The log line with the same code has the cause.' },
   CLI_USAGE: { status: 400, meaning: 'The command line is wrong: an unknown command, option or argument.' },
+  CLI_MIGRATE_UNREADABLE: {
+    status: 422,
+    meaning: 'The configuration of another server cannot be read or is not what its name says.',
+  },
   CONFIG_INVALID: {
     status: 500,
     meaning: 'A configuration key is unknown, has the wrong type or a value out of range.',
@@ -45,6 +49,7 @@ export const ERRORS = {
   STREAM_NOT_FOUND: { status: 404, meaning: 'No stream of this name is known.' },
   STREAM_OFFLINE: { status: 404, meaning: 'The stream is known but nobody is publishing it.' },
   STREAM_BUSY: { status: 409, meaning: 'Somebody is already publishing this stream.' },
+  STREAM_TAKEN_OVER: { status: 409, meaning: 'Another publisher of the same stream and role took over.' },
   STREAM_LIMIT: { status: 503, meaning: 'The server already carries as many publishers as it may.' },
   STREAM_KICKED: { status: 409, meaning: 'The publisher was disconnected by an operator.' },
   STREAM_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
@@ -67,6 +72,11 @@ export const ERRORS = {
     status: 500,
     meaning: 'The address to listen on for publishers is taken or not ours.',
   },
+  INGEST_CERTIFICATE_UNUSABLE: {
+    status: 500,
+    meaning:
+      'The certificate and key of RTMPS cannot be read, do not belong together, or the key may be read by other users.',
+  },
   INGEST_STREAM_EXISTS: {
     status: 409,
     meaning: 'The stream already has a publish key; rotate it to get a new one.',
@@ -78,7 +88,74 @@ export const ERRORS = {
   INGEST_KEYS_BUSY: { status: 503, meaning: 'Another process is changing the publish keys.' },
   INGEST_SECRET_UNSAFE: {
     status: 500,
-    meaning: 'The secret behind the publish keys is missing, too short, or readable by other users.',
+    meaning:
+      'A secret of the ingest (behind the publish keys, of the webhook, of publish tokens) is missing, too short, or readable by other users.',
+  },
+  INGEST_KEY_REVOKED: {
+    status: 403,
+    meaning: 'The publish key was replaced or taken back, and who published with it was disconnected.',
+  },
+  INGEST_GRANT_EXPIRED: {
+    status: 403,
+    meaning: 'The time a publish token or the webhook gave is over, and the publisher was disconnected.',
+  },
+  INGEST_AUTH_UNAVAILABLE: {
+    status: 503,
+    meaning:
+      'Who may publish could not be found out (webhook or JWKS: no answer in time, or none that can be used). The publisher was refused.',
+  },
+  INGEST_TOKEN_KEY_UNUSABLE: {
+    status: 500,
+    meaning:
+      'The file with the key that publish tokens are checked with cannot be read or holds no such key.',
+  },
+
+  INGEST_CMAF_POINT_UNKNOWN: {
+    status: 404,
+    meaning: 'CMAF ingest: no publishing point of this name; it is /ingest/ and the name of a stream.',
+  },
+  INGEST_CMAF_PATH_REFUSED: {
+    status: 403,
+    meaning: 'CMAF ingest: the path leads outside its publishing point.',
+  },
+  INGEST_CMAF_UNAUTHORIZED: { status: 401, meaning: 'CMAF ingest: the request carries no publish key.' },
+  INGEST_CMAF_FORBIDDEN: {
+    status: 403,
+    meaning: 'CMAF ingest: this publishing point may not be published to.',
+  },
+  INGEST_CMAF_INIT_MISSING: {
+    status: 412,
+    meaning: 'CMAF ingest: media of a track whose initialization segment is not known; send that first.',
+  },
+  INGEST_CMAF_INIT_UNUSABLE: {
+    status: 412,
+    meaning: 'CMAF ingest: the initialization segment cannot be read, or is not of a fragmented file.',
+  },
+  INGEST_CMAF_MEDIA_TYPE: {
+    status: 415,
+    meaning:
+      'CMAF ingest: neither CMAF nor a manifest by its name or Content-Type, or in a codec that is not carried.',
+  },
+  INGEST_CMAF_MALFORMED: {
+    status: 400,
+    meaning: 'CMAF ingest: the body is not fragmented MP4, or is damaged.',
+  },
+  INGEST_CMAF_TRACK_LIMIT: {
+    status: 400,
+    meaning: 'CMAF ingest: more tracks than a stream may have (cmaf.maxTracks).',
+  },
+  INGEST_CMAF_BITRATE: {
+    status: 429,
+    meaning: 'CMAF ingest: the stream is sent faster than it may be (cmaf.maxBitrateBps).',
+  },
+  INGEST_CMAF_BUSY: {
+    status: 503,
+    meaning:
+      'CMAF ingest: as many requests are open as may be (cmaf.maxRequests, cmaf.maxRequestsPerStream).',
+  },
+  INGEST_CMAF_SILENT: {
+    status: 408,
+    meaning: 'CMAF ingest: a request or a stream gave no media for too long (cmaf.silenceTimeoutMs).',
   },
 
   CONTROL_TOKEN_UNSAFE: {

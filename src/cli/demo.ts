@@ -49,7 +49,7 @@ export function renderBanner({ config, ports, ownKey }: BannerInput): string[] {
         ]
       : [
           `  publish   ${rtmp}/${ownKey}`,
-          ...(config.ingest.auth === 'keys' ? ['            (the key is shown this once)'] : []),
+          ...(config.ingest.auth !== 'none' ? ['            (the key is shown this once)'] : []),
         ];
   return [
     '',

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { access, constants, lstat, readdir, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, isIPv6 } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
@@ -147,12 +148,14 @@ export async function checkPackages(): Promise<Finding[]> {
 /** Every configured port: free, or taken by a Headwater that runs already. */
 export async function checkPorts({ config }: DoctorInput): Promise<Finding[]> {
   const running = await isHeadwater(config);
-  const names = ['rtmp', 'http', 'control', 'metrics'] as const;
+  const secure = config.rtmps.certPath === '' ? [] : (['rtmps'] as const);
+  const names = ['rtmp', ...secure, 'http', 'control', 'metrics'] as const;
+  const udp = config.srt.enabled ? (['srt'] as const) : [];
   return Promise.all(
-    names.map(async (name): Promise<Finding> => {
+    [...names, ...udp].map(async (name): Promise<Finding> => {
       const { host, port } = config[name];
       const label = `port ${name}`;
-      const error = await tryListen(host, port);
+      const error = await (name === 'srt' ? tryBind(host, port) : tryListen(host, port));
       if (error === undefined) return { status: 'ok', name: label, detail: `${host}:${port} is free` };
       const detail = `${host}:${port} ${PORT_ERRORS[error] ?? error}`;
       if (error === 'EADDRINUSE' && running) {
@@ -175,6 +178,15 @@ function tryListen(host: string, port: number): Promise<string | undefined> {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => settle(error.code ?? error.message));
     server.listen({ host, port, exclusive: true }, () => server.close(() => settle(undefined)));
+  });
+}
+
+/** The same for a UDP port. */
+function tryBind(address: string, port: number): Promise<string | undefined> {
+  return new Promise((settle) => {
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    socket.once('error', (error: NodeJS.ErrnoException) => settle(error.code ?? error.message));
+    socket.bind({ address, port, exclusive: true }, () => socket.close(() => settle(undefined)));
   });
 }
 

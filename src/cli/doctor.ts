@@ -21,6 +21,7 @@ import {
   type Finding,
 } from './doctor-checks.ts';
 import { checkHttpEngine } from './doctor-http.ts';
+import { checkRtmpsCertificate } from './doctor-rtmps.ts';
 
 const CHECKS: readonly DoctorCheck[] = [
   checkNode,
@@ -31,6 +32,7 @@ const CHECKS: readonly DoctorCheck[] = [
   checkPorts,
   checkDataDir,
   checkSecrets,
+  checkRtmpsCertificate,
   checkClock,
   checkOpenFiles,
 ];

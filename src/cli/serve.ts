@@ -1,6 +1,8 @@
 import { createApp } from '../app.ts';
 import { systemClock } from '../base/clock.ts';
 import { Closer } from '../base/closer.ts';
+import { AppError } from '../base/errors.ts';
+import { allowHeapGrowth } from '../base/heap-growth.ts';
 import { createLogger } from '../base/log.ts';
 import {
   CONFIG_HELP,
@@ -33,6 +35,13 @@ export const serve: Command = {
   async run(args, context): Promise<ExitCode> {
     const { values } = parseCommandArgs(args, { ...CONFIG_OPTIONS, demo: { type: 'boolean' } });
     const { config } = requireConfig(values, context);
+    allowHeapGrowth();
+    if (values.demo && (config.ingest.auth === 'jwt' || config.ingest.auth === 'webhook')) {
+      throw new AppError(
+        'CLI_USAGE',
+        `--demo has no token or back end: it needs ingest.auth keys (it is ${config.ingest.auth})`,
+      );
+    }
     const log = createLogger(config.log.level);
     const app = createApp(config, { clock: systemClock, log });
     const closer = new Closer();

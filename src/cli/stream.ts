@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { systemClock } from '../base/clock.ts';
+import { AppError } from '../base/errors.ts';
 import type { Config } from '../config.ts';
 import { PublishKeys } from '../ingest/publish-keys.ts';
 import { isoTime } from '../packager/iso-time.ts';
@@ -17,16 +18,20 @@ import { reachableHost } from './reachable-host.ts';
 
 const ID_HELP = '  ID                the stream: letters, digits, - and _, at most 64';
 
+const SECRETS_HELP = [
+  'The key goes to stdout, everything else to stderr: the URL to push to by RTMP, and the one for encrypted SRT, which',
+  '`headwater stream show-srt` prints again.',
+];
+
 /** Makes a publish key for a new stream. The key alone goes to stdout, so that scripts can take it. */
 export const streamCreate: Command = {
   name: 'stream create',
   usage: 'ID [--config FILE] [--set KEY=VALUE]',
   summary: 'make a stream with a publish key, which is shown this once',
-  help: [ID_HELP, ...CONFIG_HELP, '', 'The key goes to stdout, everything else to stderr.'],
+  help: [ID_HELP, ...CONFIG_HELP, '', ...SECRETS_HELP],
   async run(args, context) {
-    const { stream, config, keys } = open(args, context);
-    const key = await keys.create(stream);
-    tellKey(key, config, context);
+    const opened = open(args, context);
+    await tellKey(await opened.keys.create(opened.stream), opened, context);
     return EXIT_CODES.ok;
   },
 };
@@ -35,18 +40,56 @@ export const streamCreate: Command = {
 export const streamRotateKey: Command = {
   name: 'stream rotate-key',
   usage: 'ID [--config FILE] [--set KEY=VALUE]',
-  summary: 'give a stream a new publish key; the old one is refused from then on',
+  summary: 'give a stream a new publish key; who publishes with the old one is disconnected',
   help: [
     ID_HELP,
     ...CONFIG_HELP,
     '',
-    'The key goes to stdout, everything else to stderr. Who publishes with the old key now stays until it',
-    'disconnects; POST /v1/streams/ID/key of the control API rotates and disconnects.',
+    ...SECRETS_HELP,
+    '',
+    'A running server refuses the old key at once and disconnects who publishes with it within five seconds.',
   ],
   async run(args, context) {
+    const opened = open(args, context);
+    await tellKey(await opened.keys.rotate(opened.stream), opened, context);
+    return EXIT_CODES.ok;
+  },
+};
+
+/** Takes the publish key of a stream back. */
+export const streamRevoke: Command = {
+  name: 'stream revoke',
+  usage: 'ID [--config FILE] [--set KEY=VALUE]',
+  summary: "take a stream's publish key back; who publishes the stream is disconnected",
+  help: [
+    ID_HELP,
+    ...CONFIG_HELP,
+    '',
+    'A running server disconnects whoever publishes the stream, however it was let in, within five seconds.',
+    '`headwater stream create ID` gives the stream a key again.',
+  ],
+  async run(args, context) {
+    const { stream, keys } = open(args, context);
+    await keys.revoke(stream);
+    context.err(`${stream} has no publish key any more`);
+    return EXIT_CODES.ok;
+  },
+};
+
+/** Prints what a stream's publisher needs for encrypted SRT. */
+export const streamShowSrt: Command = {
+  name: 'stream show-srt',
+  usage: 'ID [--config FILE] [--set KEY=VALUE]',
+  summary: 'print the SRT passphrase of a stream; it changes with the publish key',
+  help: [ID_HELP, ...CONFIG_HELP, '', 'The passphrase goes to stdout, everything else to stderr.'],
+  async run(args, context) {
     const { stream, config, keys } = open(args, context);
-    const key = await keys.rotate(stream);
-    tellKey(key, config, context);
+    const passphrase = await keys.srtPassphrase(stream);
+    if (passphrase === undefined) {
+      throw new AppError('STREAM_NOT_FOUND', 'no stream of this name has a publish key');
+    }
+    context.out(passphrase);
+    context.err(`publish to: ${srtUrl(config, stream, passphrase)}`);
     return EXIT_CODES.ok;
   },
 };
@@ -68,7 +111,13 @@ export const streamList: Command = {
   },
 };
 
-function open(args: readonly string[], context: CliContext) {
+interface Opened {
+  readonly stream: string;
+  readonly config: Config;
+  readonly keys: PublishKeys;
+}
+
+function open(args: readonly string[], context: CliContext): Opened {
   const { values, positionals } = parseCommandArgs(args, CONFIG_OPTIONS, ['ID']);
   const { config } = requireConfig(values, context);
   return { stream: positionals[0] ?? '', config, keys: openKeys(config, context) };
@@ -78,14 +127,23 @@ function openKeys(config: Config, context: CliContext): PublishKeys {
   return new PublishKeys(resolve(context.cwd, config.dataDir), { clock: systemClock, randomBytes });
 }
 
-function tellKey(key: string, config: Config, context: CliContext): void {
+async function tellKey(key: string, { stream, config, keys }: Opened, context: CliContext): Promise<void> {
   context.err('publish key, shown this once (only its hash is kept):');
   context.out(key);
   context.err(`publish to: ${publishUrl(config, key)}`);
+  const passphrase = await keys.srtPassphrase(stream);
+  if (passphrase === undefined || !config.srt.enabled) return;
+  context.err(`or encrypted to: ${srtUrl(config, stream, passphrase)}`);
 }
 
 /** The URL to push to from this machine; a port of 0 is only known to the running server's log. */
 function publishUrl(config: Config, key: string): string {
   const port = config.rtmp.port === 0 ? 'PORT' : String(config.rtmp.port);
   return `rtmp://${reachableHost(config.rtmp.host)}:${port}/live/${key}`;
+}
+
+/** By the stream's name, which is no secret; the passphrase never goes over the wire. */
+function srtUrl(config: Config, stream: string, passphrase: string): string {
+  const port = config.srt.port === 0 ? 'PORT' : String(config.srt.port);
+  return `srt://${reachableHost(config.srt.host)}:${port}?streamid=publish:${stream}&passphrase=${passphrase}`;
 }

@@ -43,7 +43,8 @@ describe('the documents', () => {
   it('have every key with its default and environment name', () => {
     const doc = renderConfigDoc(CONFIG_SCHEMA);
     for (const { path, env, field } of listKeys(CONFIG_SCHEMA)) {
-      expect(doc).toContain(`| \`${path}\` | \`${field.default}\` |`);
+      const shown = field.default === '' ? '(none)' : `\`${field.default}\``;
+      expect(doc).toContain(`| \`${path}\` | ${shown} |`);
       expect(doc).toContain(`\`${env}\` |`);
     }
     expect(renderConfigDoc(SMALL)).toContain('A \\| port.');

@@ -116,21 +116,22 @@ export function choice<const C extends string>(
   });
 }
 
-/** Text that is not empty and has no control characters. */
+/** Text without control characters, and not empty unless it is `optional`. */
 export function text(
   defaultValue: string,
   doc: string,
-  options: { readonly secret?: boolean } = {},
+  options: { readonly secret?: boolean; readonly optional?: boolean } = {},
 ): Field<string> {
+  const { optional = false } = options;
   return new Field<string>({
     type: 'text',
-    allowed: 'any text',
+    allowed: optional ? 'any text, or none' : 'any text',
     default: defaultValue,
     doc,
     secret: options.secret ?? false,
     read(raw) {
       // oxlint-disable-next-line no-control-regex -- refusing control characters is the point
-      const clean = typeof raw === 'string' && raw !== '' && !/[\u0000-\u001f\u007f]/.test(raw);
+      const clean = typeof raw === 'string' && (optional || raw !== '') && !/[\u0000-\u001f\u007f]/.test(raw);
       return clean
         ? { value: raw }
         : { problem: 'expected text (in quotes when it looks like something else)' };
@@ -151,6 +152,46 @@ export function host(defaultValue: string, doc: string): Field<string> {
       const fits =
         typeof raw === 'string' && (isIP(raw) !== 0 || (HOST_NAME.test(raw) && !/^[\d.]+$/.test(raw)));
       return fits ? { value: raw } : { problem: 'expected an IP address or host name' };
+    },
+  });
+}
+
+/** An http or https URL without user and password, or nothing. */
+export function optionalUrl(doc: string): Field<string> {
+  return new Field<string>({
+    type: 'URL',
+    allowed: 'an http or https URL, or none',
+    default: '',
+    doc,
+    read(raw) {
+      if (typeof raw === 'string' && (raw === '' || isPlainHttpUrl(raw))) return { value: raw };
+      return {
+        problem: 'expected a URL that begins with http:// or https:// and has no user or password in it',
+      };
+    },
+  });
+}
+
+function isPlainHttpUrl(given: string): boolean {
+  if (!/^https?:\/\//i.test(given) || !URL.canParse(given)) return false;
+  const { username, password } = new URL(given);
+  return username === '' && password === '';
+}
+
+/** Words of a closed set with commas between them, each once. */
+export function words(choices: readonly string[], defaultValue: string, doc: string): Field<string> {
+  const allowed = `a list of ${choices.join(', ')}`;
+  return new Field<string>({
+    type: 'list',
+    allowed,
+    default: defaultValue,
+    doc,
+    read(raw) {
+      const given = typeof raw === 'string' ? raw.split(',').map((word) => word.trim()) : [];
+      const fits = given.length > 0 && given.every((word) => choices.includes(word));
+      return fits && new Set(given).size === given.length
+        ? { value: given.join(',') }
+        : { problem: `expected ${allowed} with commas between them` };
     },
   });
 }

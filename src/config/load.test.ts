@@ -188,11 +188,70 @@ describe('what is refused', () => {
     ['a flag without a value', { flags: ['http.port'] }, ['--set http.port: expected path=value']],
     ['a named file that is not there', { file: 'no.yaml' }, ['no.yaml: cannot be read (ENOENT)']],
     [
+      'a webhook without a URL and a secret, or with more patience than publishers have',
+      { flags: ['ingest.auth=webhook', 'ingest.webhook.timeoutMs=2500'] },
+      [
+        'default ingest.webhook.url: ingest.auth is webhook: set the URL to ask',
+        expect.stringMatching(
+          /^default ingest\.webhook\.secretPath: the format headwater signs its calls: name a file/,
+        ),
+        '--set ingest.webhook.timeoutMs: must be below rtmp.authTimeoutMs (2500)',
+        '--set ingest.webhook.timeoutMs: must be below srt.authTimeoutMs (2500)',
+      ],
+    ],
+    [
+      'a webhook URL with a password in it',
+      { flags: ['ingest.webhook.url=http://u:p@host/'] },
+      [expect.stringMatching(/^--set ingest\.webhook\.url: expected a URL that begins with http/)],
+    ],
+    [
+      'tokens without a key, or with two',
+      { flags: ['ingest.auth=keys+jwt', 'ingest.jwt.jwksUrl=https://id/jwks', 'ingest.jwt.keyPath=x'] },
+      [expect.stringMatching(/^--set ingest\.jwt\.jwksUrl: publish tokens need either/)],
+    ],
+    [
+      'tokens signed by a public key or with a secret, whichever the sender likes',
+      { flags: ['ingest.auth=jwt', 'ingest.jwt.keyPath=x', 'ingest.jwt.algorithms=RS256,HS256'] },
+      [expect.stringMatching(/^--set ingest\.jwt\.algorithms: HS256 and the like .* cannot be mixed/)],
+    ],
+    [
+      'a shared secret from a URL',
+      { flags: ['ingest.auth=jwt', 'ingest.jwt.jwksUrl=https://id/jwks', 'ingest.jwt.algorithms=HS256'] },
+      [expect.stringMatching(/^--set ingest\.jwt\.algorithms: HS256 and the like need ingest\.jwt\.keyPath/)],
+    ],
+    [
+      'an algorithm that nobody has, and one twice',
+      { flags: ['ingest.jwt.algorithms=none'], yaml: 'ingest: {jwt: {algorithms: "ES256,ES256"}}' },
+      [
+        expect.stringMatching(/^headwater\.yaml:1:28 ingest\.jwt\.algorithms: expected a list of /),
+        expect.stringMatching(/^--set ingest\.jwt\.algorithms: expected a list of /),
+      ],
+    ],
+    [
       'publishing without keys on an address others can reach',
       { yaml: 'ingest:\n  auth: none\n' },
       [
         'headwater.yaml:2:9 ingest.auth: none lets anybody publish: set rtmp.host to 127.0.0.1 (it is 0.0.0.0) or use keys',
       ],
+    ],
+    [
+      'a certificate without a key, or a key without a certificate',
+      { flags: ['rtmps.certPath=x.pem'], env: { HEADWATER_RTMPS__KEY_PATH: '' } },
+      ['HEADWATER_RTMPS__KEY_PATH rtmps.keyPath: RTMP over TLS needs both rtmps.certPath and rtmps.keyPath'],
+    ],
+    [
+      'publishing without keys over TLS on an address others can reach',
+      { flags: ['ingest.auth=none', 'rtmp.host=::1', 'rtmps.certPath=x', 'rtmps.keyPath=y'] },
+      [
+        expect.stringMatching(
+          /^--set ingest\.auth: none lets anybody publish: set rtmps\.host to 127\.0\.0\.1/,
+        ),
+      ],
+    ],
+    [
+      'RTMP over TLS on the port of another',
+      { flags: ['rtmps.certPath=x', 'rtmps.keyPath=y', 'rtmps.port=1935'] },
+      ['--set rtmps.port: 1935 is also rtmp.port'],
     ],
     [
       'two servers on one port',

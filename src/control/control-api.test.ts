@@ -21,16 +21,24 @@ const ENCODER = {
   lagMs: 20,
   lastCode: undefined,
 } as const;
-const PUBLISHER = { protocol: 'rtmp', session: 's1', remoteAddress: '10.0.0.9:5000', sinceMs: 1000 } as const;
+const PUBLISHER = {
+  protocol: 'rtmp',
+  role: 'primary',
+  onAir: true,
+  session: 's1',
+  remoteAddress: '10.0.0.9:5000',
+  sinceMs: 1000,
+} as const;
 const STREAMS: readonly StreamStatus[] = [
-  { id: 'concert', state: 'live', publisher: PUBLISHER, window: undefined, encoder: ENCODER },
-  { id: 'quiet', state: 'idle', publisher: undefined, window: undefined, encoder: undefined },
+  { id: 'concert', state: 'live', publishers: [PUBLISHER], window: undefined, encoder: ENCODER },
+  { id: 'quiet', state: 'idle', publishers: [], window: undefined, encoder: undefined },
 ];
 
 function setUp(problems: string[] = []) {
   const clock = new FakeClock();
   const metrics = new Metrics();
   const kicked: string[] = [];
+  const revoked: string[] = [];
   const handler = createControlApi({
     services: {
       streams: {
@@ -45,6 +53,11 @@ function setUp(problems: string[] = []) {
           if (stream === 'nokey') throw new AppError('STREAM_NOT_FOUND');
           return 'new-key';
         },
+        async revoke(stream) {
+          if (stream === 'nokey') throw new AppError('STREAM_NOT_FOUND');
+          revoked.push(stream);
+        },
+        srtPassphrase: async (stream) => `passphrase of ${stream}`,
       },
       problems: () => problems,
     },
@@ -65,7 +78,7 @@ function setUp(problems: string[] = []) {
     expect(response.answers).toHaveLength(1);
     return readAnswer(response.answers[0] as HttpAnswer);
   };
-  return { call, kicked, clock, metrics };
+  return { call, kicked, revoked, clock, metrics };
 }
 
 function readAnswer({ status, headers, extra = [], body }: HttpAnswer) {
@@ -151,6 +164,7 @@ describe('calls', () => {
           state: 'live',
           playable: false,
           publisher: PUBLISHER,
+          publishers: [PUBLISHER],
           tracks: [],
           renditions: [],
           encoder: { ...ENCODER, lastCode: null },
@@ -188,14 +202,26 @@ describe('calls', () => {
     expect(kicked).toEqual(['concert']);
   });
 
-  it('rotates a key, shows it once, and disconnects whoever used the old one', async () => {
+  it('rotates a key and shows it once, with the passphrase that belongs to it', async () => {
     const { call, kicked } = setUp();
     const { status, json } = await call('POST', '/v1/streams/concert/key');
-    expect([status, json]).toEqual([200, { stream: 'concert', key: 'new-key' }]);
-    expect(kicked).toEqual(['concert']);
-    expect((await call('POST', '/v1/streams/quiet/key')).status).toBe(200);
+    expect([status, json]).toEqual([
+      200,
+      { stream: 'concert', key: 'new-key', srtPassphrase: 'passphrase of concert' },
+    ]);
     expect((await call('POST', '/v1/streams/nokey/key')).json).toMatchObject({ code: 'STREAM_NOT_FOUND' });
-    expect(kicked).toEqual(['concert']);
+    expect((await call('POST', '/v1/streams/a%20b/key')).json).toMatchObject({ code: 'STREAM_NAME_INVALID' });
+    // Who came in by another means than the old key goes on.
+    expect(kicked).toEqual([]);
+  });
+
+  it('takes a key back', async () => {
+    const { call, revoked } = setUp();
+    const { status, json } = await call('DELETE', '/v1/streams/concert/key');
+    expect([status, json, revoked]).toEqual([204, undefined, ['concert']]);
+    expect((await call('DELETE', '/v1/streams/nokey/key')).json).toMatchObject({ code: 'STREAM_NOT_FOUND' });
+    expect((await call('DELETE', '/v1/streams/a.b/key')).json).toMatchObject({ code: 'STREAM_NAME_INVALID' });
+    expect(revoked).toEqual(['concert']);
   });
 
   it('is ready when nothing is wrong, and says what is', async () => {
@@ -212,7 +238,7 @@ describe('calls', () => {
   it('answers 405 with Allow, 404 elsewhere under /v1, and hands every other path on', async () => {
     const { call } = setUp();
     const wrongMethod = await call('PUT', '/v1/streams/concert/key');
-    expect([wrongMethod.status, wrongMethod.headers['allow']]).toEqual([405, 'POST']);
+    expect([wrongMethod.status, wrongMethod.headers['allow']]).toEqual([405, 'POST, DELETE']);
     expect((await call('DELETE', '/healthz')).headers['allow']).toBe('GET, HEAD');
     for (const path of ['/v1', '/v1/', '/v1/streams/', '/v1/streams/a/b/c', `/v1/${'a'.repeat(2000)}`]) {
       expect((await call('GET', path)).json, path).toMatchObject({

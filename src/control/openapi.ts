@@ -12,19 +12,22 @@ const object = (properties: Readonly<Record<string, object>>, optional: readonly
   required: Object.keys(properties).filter((name) => !optional.includes(name)),
 });
 
+const PUBLISHER = object({
+  protocol: { ...string, examples: ['rtmp', 'rtmps', 'srt', 'cmaf'] },
+  role: { ...string, enum: ['primary', 'backup'] },
+  onAir: { type: 'boolean', description: 'Viewers get what it sends; else it warms up or stands by' },
+  session: { ...string, description: 'As in the log' },
+  remoteAddress: string,
+  sinceMs: { type: 'number', description: 'Milliseconds since the Unix epoch' },
+});
+
 const SCHEMAS = {
   Stream: object({
     id: { ...string, pattern: '^[A-Za-z0-9_-]{1,64}$' },
     state: { ...string, enum: ['idle', 'live', 'away', 'ended'] },
     playable: { type: 'boolean', description: 'Manifests are served: at least one segment is complete' },
-    publisher: nullable(
-      object({
-        protocol: { ...string, examples: ['rtmp'] },
-        session: { ...string, description: 'As in the log' },
-        remoteAddress: string,
-        sinceMs: { type: 'number', description: 'Milliseconds since the Unix epoch' },
-      }),
-    ),
+    publisher: nullable({ ...PUBLISHER, description: 'The one on air, or the first of those who wait' }),
+    publishers: { type: 'array', items: PUBLISHER, description: 'All of them, the one on air first' },
     tracks: {
       type: 'array',
       items: object(
@@ -67,10 +70,14 @@ const SCHEMAS = {
     urls: object({ page: string, hls: string, dash: string }),
   }),
   StreamList: object({ streams: { type: 'array', items: { $ref: '#/components/schemas/Stream' } } }),
-  PublishKey: object({
-    stream: string,
-    key: { ...string, description: 'Shown once; only its hash is kept' },
-  }),
+  PublishKey: object(
+    {
+      stream: string,
+      key: { ...string, description: 'Shown once; only its hash is kept' },
+      srtPassphrase: { ...string, description: 'For SRT by the name of the stream; changes with the key' },
+    },
+    ['srtPassphrase'],
+  ),
   Health: object({ server: { const: 'headwater' }, status: { const: 'ok' } }),
   Readiness: object({ ready: { type: 'boolean' }, problems: { type: 'array', items: string } }),
   Problem: object(

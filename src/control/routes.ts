@@ -1,11 +1,11 @@
 import { AppError } from '../base/errors.ts';
 import { isStreamName } from '../stream/stream-name.ts';
-import { renderStream, type KeyRotator, type StreamDirectory, type StreamStatus } from './stream-status.ts';
+import { renderStream, type KeyKeeper, type StreamDirectory, type StreamStatus } from './stream-status.ts';
 
 /** What the control API's calls work on. */
 export interface ControlServices {
   readonly streams: StreamDirectory;
-  readonly keys: KeyRotator;
+  readonly keys: KeyKeeper;
   /** Sentences on what keeps the server from doing its work; empty when it is ready. */
   readonly problems: () => readonly string[];
 }
@@ -69,8 +69,8 @@ export const CONTROL_ROUTES: readonly ControlRoute[] = [
       404: { description: 'No such stream, or nobody is publishing it', schema: 'Problem' },
     },
     async call({ streams }, id) {
-      const { publisher } = await findStream(streams, id);
-      if (!publisher) throw new AppError('STREAM_OFFLINE');
+      const { publishers } = await findStream(streams, id);
+      if (publishers.length === 0) throw new AppError('STREAM_OFFLINE');
       streams.kick(id);
       return { status: 204 };
     },
@@ -80,17 +80,37 @@ export const CONTROL_ROUTES: readonly ControlRoute[] = [
     path: '/v1/streams/{id}/key',
     auth: 'admin',
     operationId: 'rotateKey',
-    summary: 'Give the stream a new publish key; the old one stops working and its publisher is disconnected',
+    summary: 'Give the stream a new publish key; who publishes with the old one is disconnected',
     responses: {
       200: { description: 'The new key, shown this once', schema: 'PublishKey' },
       400: { description: 'Not a stream name', schema: 'Problem' },
       404: { description: 'The stream has no publish key', schema: 'Problem' },
     },
-    async call({ streams, keys }, id) {
+    async call({ keys }, id) {
       requireName(id);
       const key = await keys.rotate(id);
-      kickIfPublishing(streams, id);
-      return { status: 200, json: { stream: id, key } };
+      const srtPassphrase = await keys.srtPassphrase(id);
+      return {
+        status: 200,
+        json: { stream: id, key, ...(srtPassphrase !== undefined && { srtPassphrase }) },
+      };
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/streams/{id}/key',
+    auth: 'admin',
+    operationId: 'revokeKey',
+    summary: 'Take the publish key back; whoever publishes the stream is disconnected',
+    responses: {
+      204: { description: 'The stream has no publish key any more' },
+      400: { description: 'Not a stream name', schema: 'Problem' },
+      404: { description: 'The stream has no publish key', schema: 'Problem' },
+    },
+    async call({ keys }, id) {
+      requireName(id);
+      await keys.revoke(id);
+      return { status: 204 };
     },
   },
   {
@@ -124,15 +144,6 @@ async function findStream(streams: StreamDirectory, id: string): Promise<StreamS
   const found = (await streams.streams()).find((stream) => stream.id === id);
   if (!found) throw new AppError('STREAM_NOT_FOUND');
   return found;
-}
-
-/** For a key that is already new: nobody there to disconnect is no failure. */
-function kickIfPublishing(streams: StreamDirectory, id: string): void {
-  try {
-    streams.kick(id);
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-  }
 }
 
 function requireName(id: string): void {

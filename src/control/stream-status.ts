@@ -6,7 +6,8 @@ export interface StreamStatus {
   readonly id: string;
   /** `idle`: it has a publish key but nobody has published since the server started. */
   readonly state: LiveState | 'idle';
-  readonly publisher: PublisherStatus | undefined;
+  /** The one on air, if any, first. */
+  readonly publishers: readonly PublisherStatus[];
   readonly window: LiveWindow | undefined;
   /** Undefined when the stream has none. */
   readonly encoder: EncoderStatus | undefined;
@@ -35,6 +36,9 @@ export interface EncoderStatus {
 /** Who publishes now, and since when. */
 export interface PublisherStatus {
   readonly protocol: string;
+  readonly role: 'primary' | 'backup';
+  /** Whether viewers get what it sends; else it warms up or stands by. */
+  readonly onAir: boolean;
   /** As in the log. */
   readonly session: string;
   readonly remoteAddress: string;
@@ -53,28 +57,27 @@ export interface StreamDirectory {
   kick(stream: string): void;
 }
 
-/** Gives a stream a new publish key; the old one stops working. */
-export interface KeyRotator {
-  /** @throws AppError STREAM_NOT_FOUND */
+/** Changes publish keys. Whoever publishes by a key that stops counting is disconnected by it. */
+export interface KeyKeeper {
+  /** Gives a stream a new publish key. @throws AppError STREAM_NOT_FOUND */
   rotate(stream: string): Promise<string>;
+  /** Takes a stream's publish key back. @throws AppError STREAM_NOT_FOUND */
+  revoke(stream: string): Promise<void>;
+  /** The SRT passphrase of a stream that has a publish key. */
+  srtPassphrase(stream: string): Promise<string | undefined>;
 }
 
 /** The JSON of one stream, `Stream` in the OpenAPI document. */
 export function renderStream(status: StreamStatus): object {
-  const { id, state, publisher, window, encoder } = status;
+  const { id, state, publishers, window, encoder } = status;
+  const [publisher] = publishers;
   const period = window?.periods.at(-1);
   return {
     id,
     state,
     playable: window?.published ?? false,
-    publisher: publisher
-      ? {
-          protocol: publisher.protocol,
-          session: publisher.session,
-          remoteAddress: publisher.remoteAddress,
-          sinceMs: publisher.sinceMs,
-        }
-      : null,
+    publisher: publisher ? renderPublisher(publisher) : null,
+    publishers: publishers.map(renderPublisher),
     tracks: sourceTracks(period).map(renderTrack),
     renditions: (window?.renditions ?? []).map((rendition) => renderRendition(rendition, period)),
     encoder: encoder ? renderEncoder(encoder) : null,
@@ -85,6 +88,17 @@ export function renderStream(status: StreamStatus): object {
 /** What the publisher sends now; encoded rungs are renditions only. */
 function sourceTracks(period: Period | undefined): Track[] {
   return ['video', 'audio'].map((id) => period?.tracks.get(id)).filter((track) => track !== undefined);
+}
+
+function renderPublisher({
+  protocol,
+  role,
+  onAir,
+  session,
+  remoteAddress,
+  sinceMs,
+}: PublisherStatus): object {
+  return { protocol, role, onAir, session, remoteAddress, sinceMs };
 }
 
 function renderTrack(track: Track): object {

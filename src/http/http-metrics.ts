@@ -1,6 +1,6 @@
 import type { Counter, Gauge } from 'prom-client';
 import type { Metrics } from '../base/metrics.ts';
-import { BatchedCounter } from './batched-counter.ts';
+import { BatchedCounter } from '../base/batched-counter.ts';
 
 const CUT_REASONS = ['backlog', 'stalled'] as const;
 const REFUSAL_REASONS = ['total', 'per_address', 'pipelining'] as const;

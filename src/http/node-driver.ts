@@ -15,6 +15,7 @@ import { HandlerRunner } from './handler-runner.ts';
 import type { HttpMetrics, MalformedReason } from './http-metrics.ts';
 import { LAME_DUCK_IDLE_MS, stallCheckMs, waitFor } from './lame-duck.ts';
 import { listenFailed } from './listen-failed.ts';
+import { announcesBody } from './node-body.ts';
 import { NodeConnection } from './node-connections.ts';
 import { NodeRequest, NodeResponse } from './node-exchange.ts';
 import { problemAnswer } from './problem.ts';
@@ -75,7 +76,8 @@ class NodeHttpServer implements HttpServer {
       maxHeaderSize: limits.maxHeaderBytes,
       // Headers are part of the request: node:http refuses to start when they may take longer than all of it.
       headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs || limits.headersTimeoutMs),
-      requestTimeout: limits.requestTimeoutMs,
+      // Its limit on the whole request knows no exceptions; see #bodyDeadline.
+      requestTimeout: 0,
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, limits.headersTimeoutMs),
       keepAliveTimeout: limits.idleTimeoutMs,
       noDelay: true,
@@ -155,11 +157,28 @@ class NodeHttpServer implements HttpServer {
       this.#deps.metrics.malformed(fault?.reason ?? 'syntax');
       return response.send(problemAnswer(new AppError(fault?.code ?? 'HTTP_BAD_REQUEST')));
     }
-    const request = new NodeRequest(message, target, connection.address, () => {
-      if (expectsContinue) res.writeContinue();
+    const deadline = announcesBody(message) ? this.#bodyDeadline(message) : undefined;
+    const request = new NodeRequest(message, target, connection.address, {
+      beforeBody: () => {
+        if (expectsContinue) res.writeContinue();
+      },
+      liftDeadline: () => deadline?.cancel(),
     });
     this.#runner.run(request, response);
     request.expire();
+  }
+
+  /** Ends the connection of a body that takes too long, whether it is being read or not. */
+  #bodyDeadline(message: IncomingMessage): Timer | undefined {
+    if (this.#limits.requestTimeoutMs === 0) return undefined;
+    const { socket } = message;
+    const timer = this.#deps.clock.after(this.#limits.requestTimeoutMs, () => {
+      if (message.complete || socket.destroyed) return;
+      this.#deps.metrics.malformed('timeout');
+      resetSocket(socket);
+    });
+    message.once('close', () => timer.cancel());
+    return timer;
   }
 
   /** What node:http's parser or clock refused. An answer in progress on the connection must not be broken into. */

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { AnsweringSide, type AnsweringDeps, bodyParts, type PreparedAnswer } from './answering-side.ts';
 import type { RenderedHeaders } from './header-block.ts';
-import { announcesBody, readBody } from './node-body.ts';
+import { announcesBody, readBody, readPieces } from './node-body.ts';
 import { resetSocket } from './reset-socket.ts';
 import type { BodyStream, HttpRequest, SharedBytes } from './types.ts';
 
@@ -12,6 +12,14 @@ const LINGER_BYTES = 256 * 1024;
 /** … or for this long, the peer can read the answer before the connection is reset under it. */
 const LINGER_MS = 500;
 
+/** What a request's body needs of its server. */
+export interface NodeBodyDeps {
+  /** Runs when the handler wants the body: the moment for `100 Continue`. */
+  readonly beforeBody: () => void;
+  /** Lifts the time limit on the whole request. */
+  readonly liftDeadline: () => void;
+}
+
 /** {@link HttpRequest} over node:http. */
 export class NodeRequest implements HttpRequest {
   readonly method: string;
@@ -19,23 +27,22 @@ export class NodeRequest implements HttpRequest {
   readonly query: string;
   readonly remoteAddress: string;
   readonly #message: IncomingMessage;
-  readonly #beforeBody: () => void;
+  readonly #deps: NodeBodyDeps;
   #expired = false;
   #bodyTaken = false;
 
-  /** `beforeBody` runs when the handler wants the body: the moment for `100 Continue`. */
   constructor(
     message: IncomingMessage,
     target: { path: string; query: string },
     remoteAddress: string,
-    beforeBody: () => void,
+    deps: NodeBodyDeps,
   ) {
     this.method = message.method ?? '';
     this.path = target.path;
     this.query = target.query;
     this.remoteAddress = remoteAddress;
     this.#message = message;
-    this.#beforeBody = beforeBody;
+    this.#deps = deps;
   }
 
   header(name: string): string {
@@ -46,11 +53,22 @@ export class NodeRequest implements HttpRequest {
   }
 
   async body(limitBytes: number): Promise<Uint8Array> {
+    return this.#takeBody() ? readBody(this.#message, limitBytes) : new Uint8Array(0);
+  }
+
+  async *bodyPieces(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (!this.#takeBody()) return;
+    this.#deps.liftDeadline();
+    yield* readPieces(this.#message, signal);
+  }
+
+  /** Whether there is a body, which from here on is being read. */
+  #takeBody(): boolean {
     if (this.#bodyTaken) throw new Error('a request body was asked for twice');
     this.#bodyTaken = true;
-    if (!announcesBody(this.#message)) return new Uint8Array(0);
-    this.#beforeBody();
-    return readBody(this.#message, limitBytes);
+    if (!announcesBody(this.#message)) return false;
+    this.#deps.beforeBody();
+    return true;
   }
 
   expire(): void {

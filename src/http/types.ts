@@ -20,6 +20,14 @@ export interface HttpRequest {
    * @throws AppError HTTP_BODY_TOO_LARGE past `limitBytes` (counted, not believed), HTTP_UNSUPPORTED_ENCODING.
    */
   body(limitBytes: number): Promise<Uint8Array>;
+  /**
+   * The body piece by piece as it comes, instead of `body()`: for bodies that grow for hours. The peer is held back while
+   * a piece is being looked at; the time limit of a whole request does not apply, so the reader must watch for silence
+   * and abort. Leaving the loop early leaves the rest unread: the connection ends with the answer.
+   * @throws AppError HTTP_UNSUPPORTED_ENCODING, HTTP_BAD_REQUEST when the body breaks off; whatever `signal` was aborted
+   *   with.
+   */
+  bodyPieces(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 /** Headers rendered once and shared by many answers. Made by `headerBlock()`; values must be clean ASCII. */
@@ -107,7 +115,7 @@ export interface HttpLimits {
   readonly maxHeaderBytes: number;
   /** From the opening of the connection, or the first byte of a later request, to the end of the headers. */
   readonly headersTimeoutMs: number;
-  /** To the end of the body; 0 = none. */
+  /** To the end of the body, unless it is read as it comes (`bodyPieces`); 0 = none. */
   readonly requestTimeoutMs: number;
   /** A kept connection without a request is closed. */
   readonly idleTimeoutMs: number;

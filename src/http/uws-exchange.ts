@@ -52,6 +52,8 @@ export class UwsRequest implements HttpRequest {
     return Promise.resolve(new Uint8Array(0));
   }
 
+  async *bodyPieces(): AsyncGenerator<Uint8Array> {}
+
   expire(): void {
     this.#req = undefined;
   }

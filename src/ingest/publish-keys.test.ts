@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
+import { until } from '../../test/support/until.ts';
 import { systemClock } from '../base/clock.ts';
 import { PublishKeys } from './publish-keys.ts';
 
@@ -78,6 +79,104 @@ describe('PublishKeys', () => {
     const second = await keys.rotate('studio');
     expect([await keys.find(first), await keys.find(second)]).toEqual([undefined, 'studio']);
     expect(await keys.list()).toEqual([{ stream: 'studio', createdMs: 1_000_000, rotatedMs: 1_000_500 }]);
+  });
+
+  it('takes a key back, after which the stream may get another', async () => {
+    const keys = open();
+    const first = await keys.create('studio');
+    await keys.create('other');
+    await keys.revoke('studio');
+    expect(await keys.find(first)).toBeUndefined();
+    expect((await keys.list()).map(({ stream }) => stream)).toEqual(['other']);
+    await expect(keys.revoke('studio')).rejects.toMatchObject({ code: 'STREAM_NOT_FOUND' });
+    await expect(keys.rotate('studio')).rejects.toMatchObject({ code: 'STREAM_NOT_FOUND' });
+    const second = await keys.create('studio');
+    expect([await keys.find(first), await keys.find(second)]).toEqual([undefined, 'studio']);
+  });
+
+  it('gives each stream an SRT passphrase that every process derives, and that changes with the key', async () => {
+    const keys = open();
+    await keys.create('studio');
+    await keys.create('other');
+    const first = await keys.srtPassphrase('studio');
+    expect(first).toMatch(/^[A-Za-z0-9_-]{32}$/);
+    expect(await open().srtPassphrase('studio')).toBe(first);
+    expect(await keys.srtPassphrase('other')).not.toBe(first);
+    expect(await readFile(file, 'utf8')).not.toContain(first);
+    await keys.rotate('studio');
+    const second = await keys.srtPassphrase('studio');
+    expect(second).toMatch(/^[A-Za-z0-9_-]{32}$/);
+    expect(second).not.toBe(first);
+    await keys.revoke('studio');
+    expect(await keys.srtPassphrase('studio')).toBeUndefined();
+    expect(await keys.srtPassphrase('nobody')).toBeUndefined();
+  });
+
+  describe('a watcher', () => {
+    function watch(keys: PublishKeys) {
+      const seen: string[] = [];
+      const failures: unknown[] = [];
+      const stop = keys.watch({
+        onChange: (stream, change) => seen.push(`${stream} ${change}`),
+        onFailure: (error) => failures.push(error),
+      });
+      return { seen, failures, stop };
+    }
+
+    it('hears of a change by its own process before the change is done', async () => {
+      const keys = open(new FakeClock());
+      await keys.create('studio');
+      const { seen, stop } = watch(keys);
+      await keys.create('new');
+      expect(seen).toEqual([]);
+      await keys.rotate('studio');
+      expect(seen).toEqual(['studio rotated']);
+      await keys.revoke('studio');
+      expect(seen).toEqual(['studio rotated', 'studio revoked']);
+      stop();
+    });
+
+    it('hears within two seconds of what another process changed, each once', async () => {
+      const clock = new FakeClock();
+      const keys = open(clock);
+      const cli = open();
+      for (const stream of ['a', 'b', 'c']) await cli.create(stream);
+      const { seen, stop } = watch(keys);
+      await keys.verify();
+      await cli.rotate('a');
+      await cli.revoke('b');
+      expect(seen).toEqual([]);
+      clock.advance(2000);
+      await until(() => seen.length >= 2, 'both changes');
+      expect(seen).toEqual(['a rotated', 'b revoked']);
+      for (let i = 0; i < 3; i++) {
+        clock.advance(2000);
+        await keys.verify();
+      }
+      expect(seen).toHaveLength(2);
+      stop();
+      expect(clock.pendingTimers).toBe(0);
+      await cli.rotate('c');
+      await keys.verify();
+      expect(seen).toHaveLength(2);
+    });
+
+    it('takes the keys it finds at first for no change, and a damaged file for a failure', async () => {
+      const clock = new FakeClock();
+      await open().create('studio');
+      const keys = open(clock);
+      const { seen, failures, stop } = watch(keys);
+      await keys.verify();
+      const good = await readFile(file);
+      await writeFile(file, '{"version":1,"streams":[');
+      clock.advance(2000);
+      await until(() => failures.length > 0, 'the failure');
+      expect([seen, failures]).toEqual([[], [expect.objectContaining({ code: 'INGEST_KEYS_CORRUPT' })]]);
+      await writeFile(file, good);
+      await keys.verify();
+      expect(seen).toEqual([]);
+      stop();
+    });
   });
 
   it('lists streams by name', async () => {

@@ -1,22 +1,19 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, every } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import { isStreamName } from '../stream/stream-name.ts';
-
-/** A stream that has a publish key. Times are milliseconds since the Unix epoch. */
-export interface PublishKeyInfo {
-  readonly stream: string;
-  readonly createdMs: number;
-  /** When the present key was made. */
-  readonly rotatedMs: number;
-}
-
-interface KeyRecord extends PublishKeyInfo {
-  /** HMAC-SHA-256 of the key: the key itself is stored nowhere. */
-  readonly hmac: Buffer;
-}
+import {
+  changedKeys,
+  type KeyChange,
+  type KeyRecord,
+  type KeyRecords,
+  parseRecords,
+  type PublishKeyInfo,
+  renderRecords,
+} from './publish-key-records.ts';
+import { createSecretFile, isCode, readSecretFile, syncDirectory } from './secret-file.ts';
 
 export interface PublishKeysDeps {
   readonly clock: Clock;
@@ -24,24 +21,30 @@ export interface PublishKeysDeps {
   readonly randomBytes: (size: number) => Uint8Array;
 }
 
-type Records = ReadonlyMap<string, KeyRecord>;
+/** Who wants to know of keys that stop counting, whichever process changed them. Neither call may throw. */
+export interface KeyWatcher {
+  onChange(stream: string, change: KeyChange): void;
+  /** The keys cannot be read now: nothing is changed by it, and the next look may succeed. */
+  onFailure(error: unknown): void;
+}
 
 const KEY_PREFIX = 'hw_';
 const KEY_BYTES = 24;
 /** Longer names are not looked up: no key of ours is. */
 const MAX_KEY_LENGTH = 128;
 const SECRET_BYTES = 32;
-const HMAC_BYTES = 32;
-const OTHERS_MAY_ACCESS = 0o077;
-const FILE_VERSION = 1;
+/** 24 bytes are 32 characters; SRT takes 10 to 79. */
+const SRT_PASSPHRASE_BYTES = 24;
 /** How long to try while another process is changing the keys, and after what age its claim is a dead one's. */
 const LOCK_WAIT_MS = 1_000;
 const LOCK_STALE_MS = 10_000;
+/** How often a watched folder is looked at for what other processes changed. */
+const WATCH_INTERVAL_MS = 2_000;
 
 /**
  * The publish keys of `<dir>/publish-keys.json`. Several processes may hold the same directory open: what one of them
- * changes counts in the others from their next lookup on. Every method may throw INGEST_KEYS_CORRUPT or
- * INGEST_SECRET_UNSAFE; a damaged file is never written over.
+ * changes counts in the others from their next lookup on, and their watchers hear of it within two seconds. Every
+ * method may throw INGEST_KEYS_CORRUPT or INGEST_SECRET_UNSAFE; a damaged file is never written over.
  */
 export class PublishKeys {
   readonly #dir: string;
@@ -49,12 +52,14 @@ export class PublishKeys {
   readonly #file: string;
   /** The new contents before they are renamed; that it exists is also the lock among writers. */
   readonly #draft: string;
-  readonly #secretDir: string;
   readonly #secretFile: string;
+  readonly #watchers = new Set<KeyWatcher>();
   #secret: Buffer | undefined;
-  #records: Records = new Map();
-  /** Identity of the file that `#records` came from. */
-  #version = '';
+  #records: KeyRecords = new Map();
+  /** Identity of the file that `#records` came from; undefined before the first look. */
+  #version: string | undefined;
+  /** Looks run one after the other: a slow one must not lay old records over new ones. */
+  #looks: Promise<unknown> = Promise.resolve();
 
   /** Touches no file. */
   constructor(dir: string, deps: PublishKeysDeps) {
@@ -62,8 +67,7 @@ export class PublishKeys {
     this.#deps = deps;
     this.#file = join(dir, 'publish-keys.json');
     this.#draft = join(dir, 'publish-keys.json.new');
-    this.#secretDir = join(dir, 'secrets');
-    this.#secretFile = join(this.#secretDir, 'publish-key.hmac');
+    this.#secretFile = join(dir, 'secrets', 'publish-key.hmac');
   }
 
   /**
@@ -72,13 +76,15 @@ export class PublishKeys {
    */
   async create(stream: string): Promise<string> {
     if (!isStreamName(stream)) throw new AppError('STREAM_NAME_INVALID');
-    return this.#change((records, secret) => {
+    const key = this.#newKey();
+    await this.#change((records, secret) => {
       if (records.has(stream)) {
         throw new AppError('INGEST_STREAM_EXISTS', `the stream ${stream} already has a publish key`);
       }
       const nowMs = this.#deps.clock.wallMs();
-      return this.#withNewKey(records, secret, { stream, createdMs: nowMs, rotatedMs: nowMs });
+      return records.set(stream, { stream, createdMs: nowMs, rotatedMs: nowMs, hmac: hmacOf(secret, key) });
     });
+    return key;
   }
 
   /**
@@ -86,11 +92,24 @@ export class PublishKeys {
    * @throws AppError STREAM_NOT_FOUND, INGEST_KEYS_BUSY.
    */
   async rotate(stream: string): Promise<string> {
-    return this.#change((records, secret) => {
-      const old = records.get(stream);
-      if (old === undefined)
-        throw new AppError('STREAM_NOT_FOUND', 'no stream of this name has a publish key');
-      return this.#withNewKey(records, secret, { ...old, rotatedMs: this.#deps.clock.wallMs() });
+    const key = this.#newKey();
+    await this.#change((records, secret) => {
+      const old = requireRecord(records, stream);
+      const rotatedMs = this.#deps.clock.wallMs();
+      return records.set(stream, { ...old, rotatedMs, hmac: hmacOf(secret, key) });
+    });
+    return key;
+  }
+
+  /**
+   * Takes the stream's key back; it has none until `create`.
+   * @throws AppError STREAM_NOT_FOUND, INGEST_KEYS_BUSY.
+   */
+  async revoke(stream: string): Promise<void> {
+    await this.#change((records) => {
+      requireRecord(records, stream);
+      records.delete(stream);
+      return records;
     });
   }
 
@@ -118,27 +137,48 @@ export class PublishKeys {
     return found;
   }
 
-  #withNewKey(records: Records, secret: Buffer, info: PublishKeyInfo): { records: Records; key: string } {
-    const key = KEY_PREFIX + Buffer.from(this.#deps.randomBytes(KEY_BYTES)).toString('base64url');
-    const { stream, createdMs, rotatedMs } = info;
-    const record: KeyRecord = { stream, createdMs, rotatedMs, hmac: hmacOf(secret, key) };
-    return { records: new Map(records).set(stream, record), key };
+  /**
+   * The SRT passphrase of a stream that has a key: 32 URL-safe characters, another one with each new key. It is stored
+   * nowhere but follows from our secret and the key's record. Undefined when the stream has no key.
+   */
+  async srtPassphrase(stream: string): Promise<string | undefined> {
+    const record = (await this.#load()).get(stream);
+    if (record === undefined) return undefined;
+    const secret = await this.#openSecret(false);
+    const digest = createHmac('sha256', secret).update(`srt\0${stream}\0`).update(record.hmac).digest();
+    return digest.subarray(0, SRT_PASSPHRASE_BYTES).toString('base64url');
   }
 
-  /** Reads, changes and replaces the file while no other writer can. */
-  async #change(
-    change: (records: Records, secret: Buffer) => { records: Records; key: string },
-  ): Promise<string> {
+  /** Tells of keys that change from now on, by us or by any process, until the returned function is called. */
+  watch(watcher: KeyWatcher): () => void {
+    this.#watchers.add(watcher);
+    const look = (): void => {
+      this.#load().catch((error: unknown) => {
+        if (this.#watchers.has(watcher)) watcher.onFailure(error);
+      });
+    };
+    look();
+    const timer = every(this.#deps.clock, WATCH_INTERVAL_MS, look);
+    return () => {
+      timer.cancel();
+      this.#watchers.delete(watcher);
+    };
+  }
+
+  #newKey(): string {
+    return KEY_PREFIX + Buffer.from(this.#deps.randomBytes(KEY_BYTES)).toString('base64url');
+  }
+
+  /** Reads, changes and replaces the file while no other writer can. `change` gets a copy. */
+  async #change(change: (records: Map<string, KeyRecord>, secret: Buffer) => KeyRecords): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const draft = await this.#lock();
-    let newKey: string;
     try {
       const before = await this.#load();
-      const { records, key } = change(before, await this.#openSecret(before.size === 0));
-      await draft.writeFile(renderRecords(records));
+      const after = change(new Map(before), await this.#openSecret(before.size === 0));
+      await draft.writeFile(renderRecords(after));
       await draft.sync();
       await rename(this.#draft, this.#file);
-      newKey = key;
     } catch (error) {
       await rm(this.#draft, { force: true });
       throw error;
@@ -146,7 +186,8 @@ export class PublishKeys {
       await draft.close();
     }
     await syncDirectory(this.#dir);
-    return newKey;
+    // Whoever watches hears of it before the caller does.
+    await this.#load();
   }
 
   /** Tries without a pause between: a writer needs milliseconds, and each try is a turn of the file system. */
@@ -172,18 +213,29 @@ export class PublishKeys {
   }
 
   /** The records, read again when the file is not the one read last. */
-  async #load(): Promise<Records> {
+  #load(): Promise<KeyRecords> {
+    const look = this.#looks.then(() => this.#look());
+    this.#looks = look.catch(() => undefined);
+    return look;
+  }
+
+  async #look(): Promise<KeyRecords> {
     const found = await statOrUndefined(this.#file);
     const version = found === undefined ? 'none' : `${found.ino}:${found.mtimeNs}:${found.size}`;
     if (version === this.#version) return this.#records;
     const records = found === undefined ? new Map<string, KeyRecord>() : await this.#read();
+    const changes =
+      this.#version === undefined ? new Map<string, KeyChange>() : changedKeys(this.#records, records);
     this.#records = records;
     this.#version = version;
+    for (const [stream, change] of changes) {
+      for (const watcher of this.#watchers) watcher.onChange(stream, change);
+    }
     return records;
   }
 
-  async #read(): Promise<Records> {
-    let records: Records | undefined;
+  async #read(): Promise<KeyRecords> {
+    let records: KeyRecords | undefined;
     try {
       records = parseRecords(JSON.parse(await readFile(this.#file, 'utf8')));
     } catch (cause) {
@@ -196,91 +248,24 @@ export class PublishKeys {
   /** The HMAC secret. Made on first use only: without it the keys that exist would all be dead. */
   async #openSecret(mayCreate: boolean): Promise<Buffer> {
     if (this.#secret !== undefined) return this.#secret;
-    const found = await statOrUndefined(this.#secretFile);
-    if (found === undefined) {
-      if (!mayCreate) throw this.#unsafe('is missing');
-      await this.#createSecret();
-    }
-    const secret = await this.#readSecret();
+    const exists = (await statOrUndefined(this.#secretFile)) !== undefined;
+    if (!exists && mayCreate) await createSecretFile(this.#secretFile, SECRET_BYTES, this.#deps.randomBytes);
+    const secret = await readSecretFile(this.#secretFile, SECRET_BYTES);
     this.#secret = secret;
     return secret;
   }
+}
 
-  async #readSecret(): Promise<Buffer> {
-    const file = await open(this.#secretFile, 'r');
-    try {
-      const { mode } = await file.stat();
-      if ((mode & OTHERS_MAY_ACCESS) !== 0) throw this.#unsafe('may be read by other users: chmod 600 it');
-      const secret = await file.readFile();
-      if (secret.length < SECRET_BYTES) throw this.#unsafe(`is shorter than ${SECRET_BYTES} bytes`);
-      return secret;
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** Whole or not at all, and never over an existing one: written aside, then linked to its name. */
-  async #createSecret(): Promise<void> {
-    await mkdir(this.#secretDir, { recursive: true, mode: 0o700 });
-    const draftFile = `${this.#secretFile}.${Buffer.from(this.#deps.randomBytes(6)).toString('hex')}`;
-    const draft = await open(draftFile, 'wx', 0o600);
-    try {
-      await draft.writeFile(this.#deps.randomBytes(SECRET_BYTES));
-      await draft.sync();
-      await link(draftFile, this.#secretFile);
-      await syncDirectory(this.#secretDir);
-    } catch (error) {
-      // Another process was first: its secret counts.
-      if (!isCode(error, 'EEXIST')) throw error;
-    } finally {
-      await draft.close();
-      await rm(draftFile, { force: true });
-    }
-  }
-
-  #unsafe(what: string): AppError {
-    return new AppError('INGEST_SECRET_UNSAFE', `${this.#secretFile} ${what}`);
-  }
+/** @throws AppError STREAM_NOT_FOUND */
+function requireRecord(records: KeyRecords, stream: string): KeyRecord {
+  const record = records.get(stream);
+  if (record === undefined)
+    throw new AppError('STREAM_NOT_FOUND', 'no stream of this name has a publish key');
+  return record;
 }
 
 function hmacOf(secret: Buffer, key: string): Buffer {
   return createHmac('sha256', secret).update(key, 'utf8').digest();
-}
-
-function renderRecords(records: Records): string {
-  const streams = [...records.values()].map(({ stream, hmac, createdMs, rotatedMs }) => ({
-    stream,
-    hmac: hmac.toString('base64url'),
-    createdMs,
-    rotatedMs,
-  }));
-  return `${JSON.stringify({ version: FILE_VERSION, streams }, null, 2)}\n`;
-}
-
-/** Undefined when anything in it is not as we write it. */
-function parseRecords(json: unknown): Records | undefined {
-  if (!isObject(json) || json['version'] !== FILE_VERSION || !Array.isArray(json['streams']))
-    return undefined;
-  const records = new Map<string, KeyRecord>();
-  for (const item of json['streams']) {
-    const record = parseRecord(item);
-    if (record === undefined || records.has(record.stream)) return undefined;
-    records.set(record.stream, record);
-  }
-  return records;
-}
-
-function parseRecord(json: unknown): KeyRecord | undefined {
-  if (!isObject(json)) return undefined;
-  const { stream, hmac, createdMs, rotatedMs } = json;
-  if (typeof stream !== 'string' || !isStreamName(stream) || typeof hmac !== 'string') return undefined;
-  if (typeof createdMs !== 'number' || typeof rotatedMs !== 'number') return undefined;
-  const bytes = Buffer.from(hmac, 'base64url');
-  return bytes.length === HMAC_BYTES ? { stream, hmac: bytes, createdMs, rotatedMs } : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 async function statOrUndefined(path: string) {
@@ -290,18 +275,4 @@ async function statOrUndefined(path: string) {
     if (isCode(error, 'ENOENT')) return undefined;
     throw error;
   }
-}
-
-/** Makes a rename or link in the directory survive a power cut. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

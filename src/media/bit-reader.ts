@@ -53,11 +53,11 @@ export class BitReader {
     this.#position = (this.#position + 7) & ~7;
   }
 
-  /** ue(v), ISO/IEC 14496-10 9.1. More than 32 leading zeros is malformed. */
+  /** ue(v), ISO/IEC 14496-10 9.1: 0 to 2^32 - 2. More than 31 leading zeros is malformed. */
   unsignedExpGolomb(): number {
     let zeros = 0;
-    while (zeros <= 32 && !this.#overrun && !this.flag()) zeros++;
-    if (zeros > 32) this.#overrun = true;
+    while (zeros <= 31 && !this.#overrun && !this.flag()) zeros++;
+    if (zeros > 31) this.#overrun = true;
     if (this.#overrun) return 0;
     return 2 ** zeros - 1 + this.bits(zeros);
   }

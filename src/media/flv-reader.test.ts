@@ -34,8 +34,8 @@ describe('the FLV reader', () => {
       ['video', 0x7ffffffe],
     ]);
     const [, config, ...frames] = tags.map(({ body }) => parseVideoTag(body));
-    expect(config).toEqual({ kind: 'config', config: CONFIG });
-    expect(frames).toEqual(
+    expect(config).toMatchObject({ kind: 'config', config: CONFIG });
+    expect(frames).toMatchObject(
       FRAMES.map(({ dtsMs, ptsMs, key, data }) => ({
         kind: 'frame',
         key,

@@ -14,6 +14,8 @@ describe('parseVideoTag', () => {
   it('reads the H.264 configuration', () => {
     expect(parseVideoTag(bytes(0x17, 0, 0, 0, 0, 1, 0x64))).toEqual({
       kind: 'config',
+      track: 0,
+      codec: 'avc1',
       config: bytes(1, 0x64),
     });
   });
@@ -25,7 +27,17 @@ describe('parseVideoTag', () => {
     [0x27, [0xff, 0xff, 0xd8], false, -40],
   ])('reads a frame: first byte %i, composition time %j', (first, cts, key, compositionOffsetMs) => {
     const tag = parseVideoTag(bytes(first, 1, ...cts, 9, 8, 7));
-    expect(tag).toEqual({ kind: 'frame', key, compositionOffsetMs, data: bytes(9, 8, 7) });
+    expect(tag).toEqual({
+      ...{ kind: 'frame', track: 0, codec: 'avc1', key, compositionOffsetMs, offsetNs: 0 },
+      data: bytes(9, 8, 7),
+    });
+  });
+
+  it('reads HEVC by the number that senders gave it before Enhanced RTMP', () => {
+    expect(parseVideoTag(bytes(0x1c, 0, 0, 0, 0, 1))).toMatchObject({ kind: 'config', codec: 'hvc1' });
+    expect(parseVideoTag(bytes(0x2c, 1, 0, 0, 40, 5))).toMatchObject({
+      ...{ kind: 'frame', codec: 'hvc1', key: false, compositionOffsetMs: 40 },
+    });
   });
 
   it.each([
@@ -50,21 +62,23 @@ describe('parseVideoTag', () => {
 
   it.each([
     [bytes(0x12, 1, 2), 'Sorenson H.263'],
-    [bytes(0x1c, 1, 2), 'HEVC'],
+    [bytes(0x1d, 1, 2), 'AV1'],
     [bytes(0x10, 1, 2), 'other'],
-    [fourCc(0x90, 'hvc1'), 'HEVC'],
-    [fourCc(0x91, 'av01'), 'AV1'],
-    [fourCc(0x90, 'avc1'), 'H.264 in Enhanced RTMP'],
-    [fourCc(0x90, '\u0000\u00ff\r\n'), 'other'],
   ])('names the codec it cannot take: %j is %s', (body, codec) => {
-    expect(parseVideoTag(body)).toEqual({ kind: 'unsupported', codec });
+    expect(parseVideoTag(body)).toEqual({ kind: 'unsupported', track: 0, codec });
   });
 });
 
 describe('parseAudioTag', () => {
   it('reads the AAC configuration and raw frames', () => {
-    expect(parseAudioTag(bytes(0xaf, 0, 0x12, 0x10))).toEqual({ kind: 'config', config: bytes(0x12, 0x10) });
-    expect(parseAudioTag(bytes(0xaf, 1, 5, 6))).toEqual({ kind: 'frame', data: bytes(5, 6) });
+    expect(parseAudioTag(bytes(0xaf, 0, 0x12, 0x10))).toEqual({
+      ...{ kind: 'config', track: 0, codec: 'mp4a' },
+      config: bytes(0x12, 0x10),
+    });
+    expect(parseAudioTag(bytes(0xaf, 1, 5, 6))).toEqual({
+      ...{ kind: 'frame', track: 0, codec: 'mp4a', offsetNs: 0 },
+      data: bytes(5, 6),
+    });
   });
 
   it('passes over empty bodies and empty frames', () => {
@@ -82,10 +96,10 @@ describe('parseAudioTag', () => {
   it.each([
     [bytes(0x2f, 1), 'MP3'],
     [bytes(0xb2, 1), 'Speex'],
-    [fourCc(0x90, 'Opus'), 'Opus'],
+    [bytes(0xd2, 1), 'Opus'],
     [fourCc(0x90, 'nope'), 'other'],
   ])('names the codec it cannot take: %j is %s', (body, codec) => {
-    expect(parseAudioTag(body)).toEqual({ kind: 'unsupported', codec });
+    expect(parseAudioTag(body)).toEqual({ kind: 'unsupported', track: 0, codec });
   });
 });
 

@@ -1,4 +1,5 @@
 import { BitReader } from './bit-reader.ts';
+import { withoutEmulationPrevention } from './nal-units.ts';
 
 /** What Headwater needs of a sequence parameter set (ISO/IEC 14496-10 7.3.2.1.1). */
 export interface H264Sps {
@@ -6,6 +7,9 @@ export interface H264Sps {
   /** profile_compatibility / constraint_set flags, as in the codec string. */
   readonly constraints: number;
   readonly level: number;
+  readonly chromaFormat: number;
+  readonly bitDepthLuma: number;
+  readonly bitDepthChroma: number;
   /** Size after cropping, pixels. */
   readonly width: number;
   readonly height: number;
@@ -39,40 +43,28 @@ export function parseH264Sps(nal: Uint8Array): H264Sps | undefined {
   reader.skip(1);
   const size = readSize(reader, chroma);
   const vui = reader.flag() ? readVui(reader) : { frameRate: undefined, maxReorderFrames: undefined };
-  if (size === undefined) return undefined;
-  return { profile, constraints, level, ...size, ...vui };
-}
-
-/** Removes the 03 of every 00 00 03 (7.4.1). */
-function withoutEmulationPrevention(bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(bytes.length);
-  let length = 0;
-  let zeros = 0;
-  for (const byte of bytes) {
-    if (zeros >= 2 && byte === 3) {
-      zeros = 0;
-      continue;
-    }
-    zeros = byte === 0 ? zeros + 1 : 0;
-    out[length++] = byte;
-  }
-  return out.subarray(0, length);
+  const { format: chromaFormat, bitDepthLuma, bitDepthChroma } = chroma;
+  if (size === undefined || chromaFormat > 3 || bitDepthLuma > 14 || bitDepthChroma > 14) return undefined;
+  return { profile, constraints, level, chromaFormat, bitDepthLuma, bitDepthChroma, ...size, ...vui };
 }
 
 interface Chroma {
   /** chroma_format_idc, or 0 when the planes are coded apart (ChromaArrayType). */
   readonly arrayType: number;
+  readonly format: number;
+  readonly bitDepthLuma: number;
+  readonly bitDepthChroma: number;
 }
 
 function readChroma(reader: BitReader, profile: number): Chroma {
-  if (!HIGH_PROFILES.has(profile)) return { arrayType: 1 };
+  if (!HIGH_PROFILES.has(profile)) return { arrayType: 1, format: 1, bitDepthLuma: 8, bitDepthChroma: 8 };
   const format = reader.unsignedExpGolomb();
   const separatePlanes = format === 3 && reader.flag();
-  reader.unsignedExpGolomb();
-  reader.unsignedExpGolomb();
+  const bitDepthLuma = reader.unsignedExpGolomb() + 8;
+  const bitDepthChroma = reader.unsignedExpGolomb() + 8;
   reader.skip(1);
   if (reader.flag()) skipScalingLists(reader, format === 3 ? 12 : 8);
-  return { arrayType: separatePlanes ? 0 : format };
+  return { arrayType: separatePlanes ? 0 : format, format, bitDepthLuma, bitDepthChroma };
 }
 
 function skipScalingLists(reader: BitReader, lists: number): void {

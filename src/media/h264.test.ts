@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { inspectAccessUnit, normalizeAccessUnit, parseAvcConfig } from './h264.ts';
+import { buildAvcConfig, inspectAccessUnit, normalizeAccessUnit, parseAvcConfig } from './h264.ts';
 
 /** Sequence headers that ffmpeg's FLV muxer wrote for x264. */
 const RECORDS = {
@@ -41,6 +41,21 @@ describe('AVCDecoderConfigurationRecord', () => {
     const config = parseAvcConfig(record);
     expect(config?.lengthSize).toBe(2);
     expect(config?.record).toEqual(bytes(RECORDS.main720p25));
+  });
+
+  test.each(Object.entries(RECORDS))(
+    '%s is built of its parameter sets as ffmpeg builds it',
+    (_name, hex) => {
+      const config = parseAvcConfig(bytes(hex));
+      expect(config && buildAvcConfig(config.sps, config.pps)).toEqual(bytes(hex));
+    },
+  );
+
+  test('is not built without a readable SPS, or without a PPS', () => {
+    const config = parseAvcConfig(bytes(RECORDS.main720p25));
+    expect(buildAvcConfig([], config?.pps ?? [])).toBeUndefined();
+    expect(buildAvcConfig(config?.sps ?? [], [])).toBeUndefined();
+    expect(buildAvcConfig([Uint8Array.of(0x67, 1)], config?.pps ?? [])).toBeUndefined();
   });
 
   test.each([

@@ -1,4 +1,5 @@
 import { type H264Sps, parseH264Sps } from './h264-sps.ts';
+import { isLengthSize, readLength, rewriteNalUnits, walkNalUnits } from './nal-units.ts';
 
 export type { H264Sps } from './h264-sps.ts';
 
@@ -24,7 +25,7 @@ const HEADER_BYTES = 5;
 export function parseAvcConfig(bytes: Uint8Array): AvcConfig | undefined {
   if (bytes.length < HEADER_BYTES + 2 || bytes.length > MAX_RECORD_BYTES || bytes[0] !== 1) return undefined;
   const lengthSize = ((bytes[4] ?? 0) & 3) + 1;
-  if (lengthSize === 3) return undefined;
+  if (!isLengthSize(lengthSize)) return undefined;
   const sps = readParameterSets(bytes, HEADER_BYTES, 0x1f);
   const pps = sps && readParameterSets(bytes, sps.end, 0xff);
   const first = sps?.units[0];
@@ -70,10 +71,46 @@ function withFourByteLength(bytes: Uint8Array): Uint8Array {
   return copy;
 }
 
-function readLength(bytes: Uint8Array, at: number, size: number): number {
-  let length = 0;
-  for (let index = 0; index < size; index++) length = length * 256 + (bytes[at + index] ?? 0);
-  return length;
+/** All other profiles' records tell chroma format and bit depths behind the PPS (5.3.3.1.2). */
+const PLAIN_PROFILES = new Set([66, 77, 88]);
+const MAX_SPS = 31;
+const MAX_PPS = 255;
+
+/**
+ * Writes an `avcC` body (4-byte NAL lengths) of raw NAL units with their headers. Undefined without a readable SPS and
+ * a PPS.
+ */
+export function buildAvcConfig(
+  sps: readonly Uint8Array[],
+  pps: readonly Uint8Array[],
+): Uint8Array | undefined {
+  const [first] = sps;
+  const picture = first && parseH264Sps(first);
+  if (!picture || pps.length === 0 || sps.length > MAX_SPS || pps.length > MAX_PPS) return undefined;
+  const extended = !PLAIN_PROFILES.has(picture.profile);
+  const unitBytes = [...sps, ...pps].reduce((sum, unit) => sum + 2 + unit.length, 0);
+  const sizeBytes = HEADER_BYTES + 2 + unitBytes + (extended ? 4 : 0);
+  if (sizeBytes > MAX_RECORD_BYTES) return undefined;
+  const record = new Uint8Array(sizeBytes);
+  record.set([1, picture.profile, picture.constraints, picture.level, 0xff, 0xe0 | sps.length]);
+  let at = writeUnits(record, HEADER_BYTES + 1, sps);
+  record[at] = pps.length;
+  at = writeUnits(record, at + 1, pps);
+  if (extended) {
+    const { chromaFormat, bitDepthLuma, bitDepthChroma } = picture;
+    record.set([0xfc | chromaFormat, 0xf8 | (bitDepthLuma - 8), 0xf8 | (bitDepthChroma - 8), 0], at);
+  }
+  return record;
+}
+
+function writeUnits(record: Uint8Array, start: number, units: readonly Uint8Array[]): number {
+  let at = start;
+  for (const unit of units) {
+    record.set([unit.length >> 8, unit.length & 0xff], at);
+    record.set(unit, at + 2);
+    at += 2 + unit.length;
+  }
+  return at;
 }
 
 /** NAL unit types 1 to 5 carry slices (ISO/IEC 14496-10 table 7-1). */
@@ -96,24 +133,14 @@ export interface AccessUnitFacts {
 export function inspectAccessUnit(data: Uint8Array, lengthSize: number): AccessUnitFacts | undefined {
   let idr = false;
   let picture = false;
-  let emptyUnits = false;
   let units = 0;
-  for (let at = 0; at < data.length; ) {
-    const start = at + lengthSize;
-    if (start > data.length) return undefined;
-    const length = readLength(data, at, lengthSize);
-    at = start + length;
-    if (at > data.length) return undefined;
-    if (length === 0) {
-      emptyUnits = true;
-      continue;
-    }
+  const empty = walkNalUnits(data, lengthSize, (start) => {
     units++;
     const type = (data[start] ?? 0) & 0x1f;
     if (type === IDR_TYPE) idr = true;
     if (type >= FIRST_SLICE_TYPE && type <= IDR_TYPE) picture = true;
-  }
-  return { idr, picture, units, emptyUnits };
+  });
+  return empty === undefined ? undefined : { idr, picture, units, emptyUnits: empty > 0 };
 }
 
 /**
@@ -126,17 +153,5 @@ export function normalizeAccessUnit(
   facts: AccessUnitFacts,
 ): Uint8Array {
   if (lengthSize === 4 && !facts.emptyUnits) return data;
-  const out = new Uint8Array(data.length + (4 - lengthSize) * facts.units);
-  const view = new DataView(out.buffer);
-  let to = 0;
-  for (let at = 0; at < data.length; ) {
-    const length = readLength(data, at, lengthSize);
-    const start = at + lengthSize;
-    at = start + length;
-    if (length === 0) continue;
-    view.setUint32(to, length);
-    out.set(data.subarray(start, at), to + 4);
-    to += 4 + length;
-  }
-  return out.subarray(0, to);
+  return rewriteNalUnits(data, lengthSize, () => true);
 }

@@ -1,6 +1,6 @@
 import type { Counter } from 'prom-client';
 import type { AppError } from '../base/errors.ts';
-import { BatchedCounter, type Series } from '../http/batched-counter.ts';
+import { BatchedCounter, type Series } from '../base/batched-counter.ts';
 import { isNotModified } from '../http/conditional.ts';
 import { corsHeaderBlock } from '../http/cors.ts';
 import { headerBlock } from '../http/header-block.ts';

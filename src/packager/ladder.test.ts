@@ -197,6 +197,67 @@ describe('a rung that an encoder makes otherwise than before', () => {
   });
 });
 
+describe('a rung whose encoder stops in the middle of a segment', () => {
+  it('has a gap there in HLS, as long as the segment of the others', () => {
+    const bench = new LadderBench()
+      .begin()
+      .expect('480p')
+      .tell('480p')
+      .run(0, 5, ['480p'])
+      .expect()
+      .run(5, 9);
+    const { number } = bench.rendition('480p').segments[2] ?? { number: Number.NaN };
+    const lines = renderMediaPlaylist(bench.window, bench.rendition('480p')).split('\n');
+    const at = lines.findIndex((line) => line.endsWith(`/${number}.m4s`));
+    expect(lines.slice(at - 2, at)).toEqual(['#EXT-X-GAP', '#EXTINF:2.00000,']);
+    expect(lines.filter((line) => line.includes(`/${number}.0.m4s`))).toEqual([]);
+    expect(renderMediaPlaylist(bench.window, bench.rendition('video'))).not.toContain('#EXT-X-GAP');
+  });
+});
+
+describe('a rung that was away and is made otherwise when it comes back', () => {
+  const comeBack = (track: VideoTrack): LadderBench =>
+    new LadderBench()
+      .begin()
+      .expect('480p')
+      .tell('480p')
+      .run(0, 5, ['480p'])
+      .expect()
+      .run(5, 9)
+      .expect('480p')
+      .tell('480p', track)
+      .run(9, 15, ['480p']);
+
+  it('comes with a discontinuity in every rendition', () => {
+    const { window } = comeBack({ ...RUNG, config: BIGGER.config });
+    expect(window.periods.map(({ tracks }) => tracks.has('480p'))).toEqual([true, false, true]);
+    const [, away, back] = window.periods;
+    expect([away?.continues, back?.continues]).toEqual([window.periods[0]?.id, undefined]);
+    for (const { segments } of window.renditions) {
+      const marked = segments.filter(({ discontinuity }) => discontinuity);
+      expect(marked.map(({ number }) => number)).toEqual([back?.startNumber]);
+    }
+  });
+
+  it('goes on where it is the same', () => {
+    const { window } = comeBack(RUNG);
+    expect(window.periods.map(({ continues }) => continues)).toEqual([
+      undefined,
+      window.periods[0]?.id,
+      window.periods[1]?.id,
+    ]);
+    for (const { segments } of window.renditions) {
+      expect(segments.some(({ discontinuity }) => discontinuity)).toBe(false);
+    }
+    // In DASH only a set with the same Representations goes on: the sound's.
+    const [, ...later] = renderMpd(window, { clockUrl: 'time' }).split('<Period ').slice(1);
+    for (const period of later) {
+      const [pictures, sound] = period.split('<AdaptationSet ').slice(1);
+      expect([pictures, sound].map((set) => set?.includes('period-continuity'))).toEqual([false, true]);
+    }
+  });
+});
+
 describe('a ladder across changes of the stream', () => {
   it('takes the last frames that come after the publisher has gone', () => {
     const bench = new LadderBench().begin().expect('480p').tell('480p').run(0, 5, ['480p'], 4);

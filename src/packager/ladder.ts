@@ -111,12 +111,26 @@ export class Ladder {
     return missing || gone || this.replaces(period);
   }
 
-  /** Whether a rung of `period` got another initialization segment: players must be told of a discontinuity. */
+  /**
+   * Whether a rung got another initialization segment than it had in `period`, or, when it was away, in the last one
+   * before that `period` goes on from: players must be told of a discontinuity.
+   */
   replaces(period: Period): boolean {
     return [...this.members].some(([id, { init }]) => {
-      const known = period.inits.get(id);
+      const known = this.#lastWith(id, period)?.inits.get(id);
       return known !== undefined && !sameBytes(known, init);
     });
+  }
+
+  /** The newest period that has the rung, of `period` and those that it goes on from. */
+  #lastWith(id: string, period: Period): Period | undefined {
+    const periods = this.#home()?.store.periods ?? [];
+    let at: Period | undefined = period;
+    while (at && !at.inits.has(id)) {
+      const before: string | undefined = at.continues;
+      at = before === undefined ? undefined : periods.find((other) => other.id === before);
+    }
+    return at;
   }
 
   /** The lead's media reaches `positionTicks`: rungs too far behind it go on without what is missing. */

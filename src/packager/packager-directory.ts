@@ -47,6 +47,7 @@ export class PackagerDirectory implements WindowDirectory {
     const source: StreamSink = {
       begin: (timeline) => packager.begin(timeline),
       sample: (sample) => packager.sample(sample),
+      event: (event) => packager.event(event),
       away: () => packager.away(),
       end: () => {
         packager.end();

@@ -1,3 +1,5 @@
+import type { Counter } from 'prom-client';
+import { BatchedCounter, type Series } from '../base/batched-counter.ts';
 import type { Metrics } from '../base/metrics.ts';
 
 /** Seconds between the end of a part in media time and its publication: encode, network and packaging together. */
@@ -25,7 +27,9 @@ export type PeriodReason = 'start' | 'resume' | 'jump' | 'tracks' | 'grid' | 'ho
 export class PackagerMetrics {
   readonly segments;
   readonly parts;
-  readonly chunks;
+  /** A series for each origin: there is a chunk for every frame. */
+  readonly chunks: Readonly<Record<RenditionOrigin, Series>>;
+  readonly events;
   readonly gapSegments;
   readonly nonIndependentSegments;
   readonly clippedParts;
@@ -40,7 +44,8 @@ export class PackagerMetrics {
     const rendition = ['rendition'] as const;
     this.segments = metrics.counter('packager_segments_total', 'Segments closed with media.', rendition);
     this.parts = metrics.counter('packager_parts_total', 'Parts published.', rendition);
-    this.chunks = metrics.counter('packager_chunks_total', 'CMAF chunks written.', rendition);
+    this.chunks = chunkSeries(metrics.counter('packager_chunks_total', 'CMAF chunks written.', rendition));
+    this.events = metrics.counter('packager_events_total', 'Timed events taken into streams.', ['kind']);
     this.gapSegments = metrics.counter('packager_gap_segments_total', 'Segments listed as GAP.', rendition);
     this.nonIndependentSegments = metrics.counter(
       'packager_non_independent_segments_total',
@@ -76,4 +81,10 @@ export class PackagerMetrics {
       rendition,
     );
   }
+}
+
+function chunkSeries(counter: Counter<'rendition'>): Record<RenditionOrigin, Series> {
+  const batched = new BatchedCounter(counter);
+  const of = (rendition: RenditionOrigin): Series => batched.series({ rendition });
+  return { video: of('video'), audio: of('audio'), rung: of('rung') };
 }

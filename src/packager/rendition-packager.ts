@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { type ChunkPosition, writeChunk } from '../media/isobmff/chunk.ts';
+import { type ChunkEvent, type ChunkPosition, writeChunk } from '../media/isobmff/chunk.ts';
 import type { Sample } from '../stream/track.ts';
 import type { PackagerMetrics } from './packager-metrics.ts';
 import type { PartRule } from './segment-plan.ts';
@@ -39,6 +39,7 @@ export class RenditionPackager {
   #partFrames = 0;
   #endTicks = 0;
   #lastDts = 0;
+  #nextEventId: number;
 
   constructor(
     rendition: LiveRendition,
@@ -51,6 +52,7 @@ export class RenditionPackager {
     this.#store = store;
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
+    this.#nextEventId = store.nextEventId;
   }
 
   get rule(): PartRule {
@@ -172,7 +174,17 @@ export class RenditionPackager {
         mediaTicks: first.dts,
         flags: CAPTURE_TIME,
       },
+      events: this.#dueEvents(),
     });
+  }
+
+  /** What happened since the last chunk. Pictures carry it; sound only when it leads, being alone. */
+  #dueEvents(): readonly ChunkEvent[] {
+    const events = this.#store.inbandFrom(this.#nextEventId);
+    if (events.length === 0) return [];
+    this.#nextEventId = this.#store.nextEventId;
+    const carries = this.rendition.kind === 'video' || this.rendition.id === this.#store.renditions[0]?.id;
+    return carries ? events.map(({ id, kind, atTicks, data }) => ({ id, kind, atTicks, data })) : [];
   }
 }
 

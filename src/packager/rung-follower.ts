@@ -47,10 +47,11 @@ export class RungFollower {
   }
 
   /** The lead's media ends at `endTicks`: the open segment is closed once the rung has come there, too. */
-  end(endTicks: number): void {
+  end(endTicks: number): number {
     this.#marks.push({ kind: 'end', startTicks: endTicks });
     const reached = this.#synced && this.packager.endTicks >= endTicks;
     if (reached || !this.#awaitsMedia || this.#abandoned) this.settle();
+    return 0;
   }
 
   /** Takes a sample; says why when it has no place. `predictedEnd` is where the lead's open segment will end. */

@@ -94,6 +94,11 @@ export function maxSegmentTicks(plan: SegmentPlan, segmentTicks: number, lead: T
   );
 }
 
+/** The longest segment that keeps TARGETDURATION, in ticks of any timescale. */
+export function longestSegmentTicks(plan: SegmentPlan, timescale: number): number {
+  return Math.floor((plan.targetDurationSeconds + TARGET_ROUNDING_SECONDS) * timescale);
+}
+
 /** Fixes everything players are promised for the life of the stream, from its first timeline. Pure. */
 export function planStream(options: PlanOptions, timeline: Timeline): SegmentPlan {
   const lead = leadTrack(timeline);

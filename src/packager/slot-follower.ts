@@ -71,11 +71,19 @@ export class SlotFollower {
     this.#catchUp(lead.position);
   }
 
-  /** Writes all that waits, cuts where it is still due, and closes; the lead ended at `endTicks`. */
-  end(endTicks: number): void {
+  /**
+   * Writes all that waits and fits, cuts where it is still due, and closes; the lead ended at `endTicks`. Sound that ran
+   * on behind the picture makes the last segment no longer than `longestTicks`; gives the samples left out for it.
+   */
+  end(endTicks: number, longestTicks: number): number {
+    const lastStart = this.#upcoming.at(-1)?.startTicks ?? this.packager.rendition.open?.startTicks;
+    const limit = lastStart === undefined ? Infinity : lastStart + longestTicks;
+    const kept = this.#held.filter((sample) => sample.dts + sample.duration <= limit);
+    const dropped = this.#held.splice(0, this.#held.length, ...kept).length - kept.length;
     this.drain({ earliestEnd: Infinity, predictedEnd: undefined, position: 0 });
     for (let next = this.#upcoming[0]; next; next = this.#upcoming[0]) this.#advance(next, undefined);
     this.packager.close(this.packager.isEmpty ? endTicks : this.packager.endTicks);
+    return dropped;
   }
 
   #catchUp(leadPosition: number): void {

@@ -7,7 +7,7 @@ import type { TrackKind } from '../stream/track.ts';
 import type { PackagerMetrics, PeriodReason, RenditionOrigin } from './packager-metrics.ts';
 import { LivePeriod, nextPeriodId, type PreparedTrack, type Programme } from './period-factory.ts';
 import { type PlannedSegment, RenditionPackager } from './rendition-packager.ts';
-import type { PartRule } from './segment-plan.ts';
+import { longestSegmentTicks, type PartRule } from './segment-plan.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
 import { LiveRendition, LiveSegment, type WindowStore } from './window-store.ts';
 
@@ -39,8 +39,11 @@ export interface Slot {
 export interface Follower {
   /** The lead has been cut: `planned` follows the segments planned so far. */
   plan(planned: PlannedSegment): void;
-  /** The lead's media ends at `endTicks` of the rendition: close there. */
-  end(endTicks: number): void;
+  /**
+   * The lead's media ends at `endTicks` of the rendition: close there. Gives the samples that had to go because the last
+   * segment would have lasted longer than `longestTicks`.
+   */
+  end(endTicks: number, longestTicks: number): number;
 }
 
 /** Finds the follower of a rendition; undefined for the lead and for what has no media now. */
@@ -200,10 +203,16 @@ export class SlotLedger {
   /** Closes every rendition; the lead's media ends at `end`. */
   finish(end: Instant, followerOf: FollowerOf): void {
     for (const [id, packager] of this.#packagers) {
-      const endTicks = Math.round(rescaleTicks(end.ticks, end.timescale, packager.rendition.timescale));
+      const { timescale } = packager.rendition;
+      const endTicks = Math.round(rescaleTicks(end.ticks, end.timescale, timescale));
       const follower = followerOf(id);
-      if (follower) follower.end(endTicks);
-      else packager.close(endTicks);
+      if (follower) {
+        const longestTicks = longestSegmentTicks(this.#store.plan, timescale);
+        this.#deps.metrics.droppedSamples.inc(
+          { reason: 'held_too_long' },
+          follower.end(endTicks, longestTicks),
+        );
+      } else packager.close(endTicks);
     }
     this.#endMs = ticksToMs(end.ticks, end.timescale);
   }

@@ -1,7 +1,7 @@
 import type { Timer } from '../base/clock.ts';
 import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
-import type { Sample, StreamSink, Timeline } from '../stream/track.ts';
+import type { Sample, StreamSink, TimedEvent, Timeline } from '../stream/track.ts';
 import { Ladder } from './ladder.ts';
 import type { DropReason } from './packager-metrics.ts';
 import { PackagingRun } from './packaging-run.ts';
@@ -93,6 +93,12 @@ export class StreamPackager implements StreamSink {
     else if (this.#run) this.#run.sample(sample);
     else this.#drop('no_track');
     this.#open?.store.commit();
+  }
+
+  event(event: TimedEvent): void {
+    if (this.#closed || !this.#open) return;
+    this.#open.store.addEvent(event);
+    this.#open.store.commit();
   }
 
   away(): void {

@@ -11,11 +11,14 @@ import type {
   Segment,
   SegmentPlan,
   SegmentState,
+  Splice,
   WindowChange,
 } from '../stream/live-window.ts';
-import type { TrackKind } from '../stream/track.ts';
+import type { EventKind, TimedEvent, TrackKind } from '../stream/track.ts';
 import type { PackagerMetrics, RenditionOrigin } from './packager-metrics.ts';
 import type { LivePeriod } from './period-factory.ts';
+import { SpliceBook } from './splice-book.ts';
+import { rescaleTicks } from './ticks.ts';
 
 /** Where a segment begins and what it belongs to. */
 export interface SegmentStart {
@@ -93,6 +96,15 @@ export interface WindowDeps {
   readonly metrics: PackagerMetrics;
 }
 
+/** An event with its place among all of the stream: chunks name it by that. */
+export interface InbandEvent extends TimedEvent {
+  readonly id: number;
+}
+
+/** Events kept for renditions that have not written a chunk since. */
+const MAX_INBAND_EVENTS = 256;
+const EVENT_TIMESCALE = 90_000;
+
 /** A list is never shorter than this many target durations (RFC 8216bis 6.2.2). */
 const MIN_LIST_TARGETS = 3;
 
@@ -109,6 +121,11 @@ export class WindowStore implements LiveWindow {
   readonly periods: LivePeriod[] = [];
   readonly renditions: LiveRendition[] = [];
   state: LiveState = 'live';
+  readonly #book = new SpliceBook();
+  readonly inbandEvents = new Set<EventKind>();
+  /** What chunks may still have to carry; see {@link inbandFrom}. */
+  readonly #inband: InbandEvent[] = [];
+  #inbandCount = 0;
   version = 0;
   mpdChangedMs: number;
   published = false;
@@ -179,6 +196,32 @@ export class WindowStore implements LiveWindow {
     this.#note({ kind: 'period', period });
   }
 
+  /** Takes an event to be carried in chunks and, when it is a splice, to be listed. */
+  addEvent(event: TimedEvent): void {
+    this.#deps.metrics.events.inc({ kind: event.kind });
+    this.#inband.push({ ...event, id: this.#inbandCount });
+    this.#inbandCount += 1;
+    if (this.#inband.length > MAX_INBAND_EVENTS) this.#inband.shift();
+    const isNewKind = !this.inbandEvents.has(event.kind);
+    this.inbandEvents.add(event.kind);
+    const isNewSplice = event.kind === 'scte35' && this.#book.add(event);
+    if (isNewKind || isNewSplice) this.touchMpd();
+  }
+
+  get splices(): readonly Splice[] {
+    return this.#book.splices;
+  }
+
+  /** Id of the event to come. */
+  get nextEventId(): number {
+    return this.#inbandCount;
+  }
+
+  /** The events from `id` on that are still kept. */
+  inbandFrom(id: number): readonly InbandEvent[] {
+    return id === this.#inbandCount ? [] : this.#inband.filter((event) => event.id >= id);
+  }
+
   setState(state: LiveState): void {
     if (state === this.state) return;
     // Of a stream that is away the MPD says where its period ended.
@@ -201,7 +244,7 @@ export class WindowStore implements LiveWindow {
     segment.chunks.push(chunk);
     segment.sizeBytes += chunk.bytes.length;
     this.#addBytes(chunk.bytes.length);
-    this.#deps.metrics.chunks.inc({ rendition: rendition.origin });
+    this.#deps.metrics.chunks[rendition.origin].inc();
     this.#changes.push({ kind: 'chunk', rendition: rendition.id, segment });
   }
 
@@ -240,6 +283,7 @@ export class WindowStore implements LiveWindow {
       rendition.firstListed = firstNumber;
     }
     this.periods.length = 0;
+    this.#book.clear();
     this.published = false;
     this.touchMpd();
   }
@@ -307,6 +351,7 @@ export class WindowStore implements LiveWindow {
     while (this.#totalBytes > this.#maxBytes && this.#makeRoom());
     for (const rendition of this.renditions) measureRates(rendition);
     this.#dropUnusedPeriods();
+    this.#dropPastEvents();
   }
 
   #canDropListed(listSeconds: number): boolean {
@@ -352,6 +397,15 @@ export class WindowStore implements LiveWindow {
       const evicted = rendition.segments.shift();
       if (evicted) this.#addBytes(-evicted.sizeBytes);
     }
+  }
+
+  /** A splice whose moment left the list says nothing any more. */
+  #dropPastEvents(): void {
+    const [lead] = this.renditions;
+    const first = lead?.segments.find(({ number }) => number === lead.firstListed);
+    if (!lead || !first) return;
+    if (this.#book.forgetBefore(rescaleTicks(first.startTicks, lead.timescale, EVENT_TIMESCALE)))
+      this.touchMpd();
   }
 
   #dropUnusedPeriods(): void {

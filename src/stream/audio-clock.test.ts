@@ -72,3 +72,26 @@ test('a frame of HE-AAC counts 2048 ticks of the output rate', () => {
   expect(out.map((sample) => sample.dts - (START / 44_100) * 48_000).length).toBe(3);
   expect(out.map((sample) => sample.duration)).toEqual([2048, 2048, 2048]);
 });
+
+test('frames that say how long they last are counted as that, and resynchronised by a frame of their own', () => {
+  const out: Sample[] = [];
+  const track = { timescale: 48_000, frameTicks: 960 };
+  const clock = new AudioClock(track, 0, 0, (sample) => out.push(sample));
+  const start = 1_795_348_800 * 48_000;
+  for (const [ms, ticks] of [
+    [0, 960],
+    [20, 2880],
+    [80, 480],
+    [190, 960],
+  ] as const) {
+    clock.push(start + ms * 48, DATA, ticks);
+  }
+  expect(out.map(({ dts, duration }) => [dts - start, duration])).toEqual([
+    [0, 960],
+    [960, 2880],
+    [3840, 480],
+    [9120, 960],
+  ]);
+  expect(clock.counts).toEqual({ holes: 1, dropped: 0 });
+  expect(clock.endTicks).toBe(start + 10_080);
+});

@@ -49,13 +49,17 @@ export class AudioClock {
     return this.#endTicks;
   }
 
-  /** `atTicks`: the frame's time by the source, ticks since the Unix epoch. False when the frame was dropped. */
-  push(atTicks: number, data: Uint8Array): boolean {
+  /**
+   * False when the frame was dropped.
+   * @param atTicks the frame's time by the source, ticks since the Unix epoch
+   * @param duration ticks it lasts, where frames differ (Opus packets, the last block of FLAC)
+   */
+  push(atTicks: number, data: Uint8Array, duration: number = this.#frameTicks): boolean {
     const dts = this.#next === undefined ? this.#first(atTicks) : this.#following(atTicks, this.#next);
     if (dts === undefined) return false;
-    this.#next = dts + this.#frameTicks;
+    this.#next = dts + duration;
     this.#endTicks = this.#next;
-    this.#emit({ kind: 'audio', dts, pts: dts, duration: this.#frameTicks, key: true, data });
+    this.#emit({ kind: 'audio', dts, pts: dts, duration, key: true, data });
     return true;
   }
 

@@ -12,9 +12,11 @@ export interface MeasuredCadence {
   readonly gopFrames: number | undefined;
 }
 
-/** A decode time on the source's clock. */
+/** A frame's times on the source's clock. */
 export interface FrameTime {
   readonly dtsMs: number;
+  /** When it is shown; left out where that tells nothing more. */
+  readonly ptsMs?: number;
   readonly key: boolean;
 }
 
@@ -129,14 +131,22 @@ function measuredRate(
   return { numerator: 1_000_000, denominator: Math.round(stepMs * 1000) };
 }
 
+/**
+ * By presentation times: the first GOP of a source of open GOPs has no leading pictures, so that its key frames are
+ * not evenly spaced as they are decoded.
+ */
 function evenGop(frames: readonly FrameTime[], stepMs: number): number | undefined {
   const keys = frames.filter((frame) => frame.key);
   let gop: number | undefined;
   for (let index = 1; index < keys.length; index++) {
-    const span = (keys[index]?.dtsMs ?? 0) - (keys[index - 1]?.dtsMs ?? 0);
+    const span = shownMs(keys[index]) - shownMs(keys[index - 1]);
     const places = Math.round(span / stepMs);
     if (gop !== undefined && gop !== places) return undefined;
     gop = places;
   }
   return gop;
+}
+
+function shownMs(frame: FrameTime | undefined): number {
+  return frame?.ptsMs ?? frame?.dtsMs ?? 0;
 }

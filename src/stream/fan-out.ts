@@ -1,5 +1,5 @@
 import { GopCache, type GopCacheLimits } from './gop-cache.ts';
-import type { Sample, StreamSink, Timeline } from './track.ts';
+import type { Sample, StreamSink, TimedEvent, Timeline } from './track.ts';
 
 /** What a subscriber reads, in order. */
 export type StreamEvent =
@@ -239,6 +239,11 @@ export class FanOut implements StreamSink {
     this.#cache.add(sample);
     this.#first?.sample(sample);
     for (const subscription of this.#subscriptions) subscription.sample(sample);
+  }
+
+  /** Encoders have no use for them: subscribers are not told. */
+  event(event: TimedEvent): void {
+    this.#first?.event(event);
   }
 
   away(): void {

@@ -2,6 +2,13 @@
 export interface HubOptions {
   /** How long a stream waits for a publisher that went away before it ends. */
   readonly graceMs: number;
+  /**
+   * What happens to a publisher when another asks for the same stream in the same role: it gives way as soon as the
+   * newcomer has sent a picture to begin with, or the newcomer is refused with STREAM_BUSY.
+   */
+  readonly onSecondPublisher: 'takeover' | 'reject';
+  /** Without media for this long, a publisher gives way to one that stands by. */
+  readonly failoverMs: number;
   /** How long arrivals are watched to anchor media time to the wall clock. */
   readonly anchorMs: number;
   /** Nominal segment length: the wait for the second key frame is bounded by 1.3 of it. */
@@ -22,6 +29,8 @@ export interface HubOptions {
 
 export const DEFAULT_HUB_OPTIONS: HubOptions = {
   graceMs: 30_000,
+  onSecondPublisher: 'takeover',
+  failoverMs: 300,
   anchorMs: 1000,
   segmentMs: 2000,
   maxPublishers: 50,

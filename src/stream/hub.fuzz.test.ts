@@ -1,36 +1,15 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { FakeClock } from '../../test/support/fake-clock.ts';
-import { createMemoryLog } from '../../test/support/memory-log.ts';
+import { setUp } from '../../test/support/hub-bench.ts';
 import {
   AAC_44K,
   AAC_48K,
   AVC_360P30,
   AVC_720P25,
   accessUnit,
-  RecordingSink,
   RTMP_INFO,
   SyntheticSource,
 } from '../../test/support/stream-source.ts';
-import { Metrics } from '../base/metrics.ts';
-import { StreamHub } from './hub.ts';
-import { DEFAULT_HUB_OPTIONS } from './hub-options.ts';
-
-function setUp() {
-  const clock = new FakeClock();
-  const sinks: RecordingSink[] = [];
-  const hub = new StreamHub(DEFAULT_HUB_OPTIONS, {
-    clock,
-    log: createMemoryLog(),
-    metrics: new Metrics(),
-    createSink: () => {
-      const sink = new RecordingSink(() => clock.wallMs());
-      sinks.push(sink);
-      return sink;
-    },
-  });
-  return { clock, hub, sinks };
-}
 
 type Act =
   | { readonly kind: 'run' | 'pause' | 'skew' | 'away'; readonly ms: number }
@@ -64,8 +43,8 @@ test('whatever a publisher does, tracks grow, timelines do not overlap, and only
           else if (step.kind === 'pause') source.pause(step.ms);
           else if (step.kind === 'skew') source.skewMs += step.ms;
           else if (step.kind === 'mute') source.muted = { video: step.video, audio: step.audio };
-          else if (step.kind === 'video') publisher.videoConfig(step.which ? AVC_360P30 : AVC_720P25);
-          else if (step.kind === 'audio') publisher.audioConfig(step.which ? AAC_48K : AAC_44K);
+          else if (step.kind === 'video') publisher.videoConfig('avc1', step.which ? AVC_360P30 : AVC_720P25);
+          else if (step.kind === 'audio') publisher.audioConfig('mp4a', step.which ? AAC_48K : AAC_44K);
           else if (step.kind === 'away') {
             publisher.close('disconnected');
             clock.advance(step.ms);
@@ -98,8 +77,8 @@ test('random samples with random clocks never throw and never break a track', ()
     fc.property(fc.array(sample, { minLength: 20, maxLength: 200 }), (samples) => {
       const { clock, hub } = setUp();
       const publisher = hub.publish('show', RTMP_INFO, () => {});
-      publisher.videoConfig(AVC_360P30);
-      publisher.audioConfig(AAC_48K);
+      publisher.videoConfig('avc1', AVC_360P30);
+      publisher.audioConfig('mp4a', AAC_48K);
       samples.forEach(({ video, key, dts, offset, waitMs, bytes }, index) => {
         clock.advance(waitMs);
         publisher.write({

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { FakeClock } from '../../test/support/fake-clock.ts';
-import { createMemoryLog } from '../../test/support/memory-log.ts';
+import { running, setUp, START_MS } from '../../test/support/hub-bench.ts';
 import {
   AAC_44K,
   AAC_48K,
@@ -9,61 +8,9 @@ import {
   AVC_720P25,
   accessUnit,
   frameNumber,
-  RecordingSink,
   RTMP_INFO,
-  type SourceOptions,
-  SyntheticSource,
 } from '../../test/support/stream-source.ts';
-import type { ErrorCode } from '../base/errors.ts';
-import { Metrics } from '../base/metrics.ts';
-import { StreamHub } from './hub.ts';
-import { DEFAULT_HUB_OPTIONS, type HubOptions } from './hub-options.ts';
-import type { PublisherInfo } from './publisher.ts';
 import type { Sample } from './track.ts';
-
-const START_MS = 1_795_348_800_000;
-
-function setUp(options: Partial<HubOptions> = {}) {
-  const clock = new FakeClock(START_MS);
-  const metrics = new Metrics();
-  const log = createMemoryLog();
-  const sinks: RecordingSink[] = [];
-  const createSink = (): RecordingSink => {
-    const sink = new RecordingSink(() => clock.wallMs());
-    sinks.push(sink);
-    return sink;
-  };
-  const hub = new StreamHub({ ...DEFAULT_HUB_OPTIONS, ...options }, { clock, log, metrics, createSink });
-  const closedWith: ErrorCode[] = [];
-  const publish = (source: SourceOptions = {}, stream = 'show', info: PublisherInfo = RTMP_INFO) => {
-    const publisher = hub.publish(stream, info, (code) => closedWith.push(code));
-    return { publisher, source: new SyntheticSource(clock, publisher, source) };
-  };
-  const sink = (index = 0): RecordingSink => {
-    const found = sinks[index];
-    if (!found) throw new Error('no sink yet');
-    return found;
-  };
-  const metric = async (name: string, labels: Record<string, string> = {}): Promise<number> => {
-    const found = await metrics.registry.getSingleMetric(`headwater_${name}`)?.get();
-    const wanted = Object.entries(labels);
-    return (found?.values ?? [])
-      .filter((value) =>
-        wanted.every(([label, text]) => (value.labels as Record<string, unknown>)[label] === text),
-      )
-      .reduce((sum, value) => sum + value.value, 0);
-  };
-  return { clock, hub, log, sinks, sink, publish, closedWith, metric };
-}
-
-/** Publishes, configures and runs a source. */
-function running(durationMs: number, source: SourceOptions = {}, options: Partial<HubOptions> = {}) {
-  const all = setUp(options);
-  const made = all.publish(source);
-  made.source.configure();
-  made.source.run(durationMs);
-  return { ...all, ...made };
-}
 
 function epochMs(sample: Sample, timescale = 90_000): number {
   return (sample.dts / timescale) * 1000;
@@ -126,7 +73,7 @@ describe('start', () => {
   test('the anchor is the least delay, not the first packet’s', () => {
     const { clock, sink, hub } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     // The first 12 frames come together, 400 ms late; then all is on time.
     clock.advance(400);
     for (let frame = 0; frame < 100; frame++) {
@@ -214,7 +161,7 @@ describe('start', () => {
   test('a variable frame rate is said to be one, and every frame gets its true duration', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     const steps = [20, 55, 31, 44, 70, 25];
     let dts = 0;
     for (let frame = 0; frame < 200; frame++) {
@@ -328,7 +275,7 @@ describe('tracks', () => {
     const level31 = AVC_360P30.slice();
     level31[3] = 0x1f;
     level31[11] = 0x1f;
-    publisher.videoConfig(level31);
+    publisher.videoConfig('avc1', level31);
     source.run(3000);
     expect(sink().reasons).toEqual(['start', 'tracks']);
     const [, changed] = sink().timelines;
@@ -354,9 +301,9 @@ describe('tracks', () => {
         clock.advance(stepMs);
       }
     };
-    publisher.videoConfig(AVC_720P25);
+    publisher.videoConfig('avc1', AVC_720P25);
     send(100, 40);
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     send(100, 100 / 3);
     expect(sink().reasons).toEqual(['start', 'tracks']);
     expect(sink().timelines.map((timeline) => timeline.video?.cadence)).toEqual([
@@ -369,7 +316,7 @@ describe('tracks', () => {
 
   test('frames between a new configuration and its key frame are left out', async () => {
     const { publisher, source, sink, metric } = running(3000);
-    publisher.videoConfig(AVC_1080P2997);
+    publisher.videoConfig('avc1', AVC_1080P2997);
     source.run(3000);
     expect(
       sink()
@@ -382,7 +329,7 @@ describe('tracks', () => {
 
   test('a new audio configuration is a new timeline at the next key frame', () => {
     const { publisher, source, sink } = running(3000);
-    publisher.audioConfig(AAC_44K);
+    publisher.audioConfig('mp4a', AAC_44K);
     source.run(2000);
     expect(sink().reasons).toEqual(['start', 'tracks']);
     expect(sink().timelines.at(-1)?.audio?.timescale).toBe(44_100);
@@ -393,7 +340,7 @@ describe('tracks', () => {
     const publisher = hub.publish('show', RTMP_INFO, () => {});
     const config = AVC_360P30.slice();
     config[4] = 0xfd;
-    publisher.videoConfig(config);
+    publisher.videoConfig('avc1', config);
     for (let frame = 0; frame < 70; frame++) {
       const data = Uint8Array.of(0, 3, frame % 30 === 0 ? 0x65 : 0x41, 1, frame);
       publisher.write({
@@ -454,8 +401,8 @@ describe('clocks that misbehave', () => {
   test('a jump of one track alone is rebased too, once', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
-    publisher.audioConfig(AAC_48K);
+    publisher.videoConfig('avc1', AVC_360P30);
+    publisher.audioConfig('mp4a', AAC_48K);
     for (let frame = 0; frame < 300; frame++) {
       const dts = frame * 40;
       publisher.write({
@@ -496,7 +443,7 @@ describe('clocks that misbehave', () => {
   test('frames dropped by a sender whose network stalled are a gap, not a jump', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     const send = (frame: number): void =>
       publisher.write({
         kind: 'video',
@@ -523,7 +470,7 @@ describe('clocks that misbehave', () => {
   test('missing frames leave whole places empty, repeats are dropped, small steps back lose nothing', async () => {
     const { clock, hub, sink, metric } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     const missing = new Set([100, 101, 150]);
     let sent = 0;
     for (let frame = 0; frame < 300; frame++) {
@@ -555,7 +502,7 @@ describe('clocks that misbehave', () => {
   test('timestamps that never move close the publisher after 5 s', () => {
     const { clock, hub, closedWith } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, (code) => closedWith.push(code));
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     for (let frame = 0; frame < 151; frame++) {
       publisher.write({
         kind: 'video',
@@ -573,7 +520,7 @@ describe('clocks that misbehave', () => {
   test('a clock that runs slow is anchored again once it is a second off', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     // 2 % slow: a second in 50 s.
     for (let frame = 0; frame < 25 * 100; frame++) {
       publisher.write({
@@ -594,7 +541,7 @@ describe('clocks that misbehave', () => {
   test('a clock that runs fast is anchored again by leaving media out, never by going back', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     for (let frame = 0; frame < 25 * 200; frame++) {
       publisher.write({
         kind: 'video',
@@ -612,7 +559,7 @@ describe('clocks that misbehave', () => {
   test('a file pushed ten times too fast does not run away from the wall clock', () => {
     const { clock, hub, sink } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     for (let frame = 0; frame < 25 * 300; frame++) {
       publisher.write({
         kind: 'video',
@@ -638,7 +585,7 @@ describe('clocks that misbehave', () => {
   test('the drift is shown', async () => {
     const { clock, hub, metric } = setUp();
     const publisher = hub.publish('show', RTMP_INFO, () => {});
-    publisher.videoConfig(AVC_360P30);
+    publisher.videoConfig('avc1', AVC_360P30);
     for (let frame = 0; frame < 25 * 40; frame++) {
       publisher.write({
         kind: 'video',
@@ -722,7 +669,7 @@ describe('coming and going', () => {
   });
 
   test('one publisher at a time; the stranger changes nothing', () => {
-    const { hub, publish, source, sink } = running(3000);
+    const { hub, publish, source, sink } = running(3000, {}, { onSecondPublisher: 'reject' });
     expect(() => publish()).toThrow(expect.objectContaining({ code: 'STREAM_BUSY' }));
     source.run(1000);
     expect(holes(sink().samples('video'))).toEqual([]);
@@ -838,7 +785,7 @@ describe('media that cannot be used', () => {
   test('so does a sequence header that makes no sense', () => {
     const { publish, closedWith, log } = setUp();
     const { publisher, source } = publish({ audio: false });
-    publisher.videoConfig(Uint8Array.of(1, 2, 3));
+    publisher.videoConfig('avc1', Uint8Array.of(1, 2, 3));
     source.run(5100);
     expect(closedWith).toEqual(['STREAM_NO_SEQUENCE_HEADER']);
     expect(log.lines.some((line) => line.message === 'codec configuration not usable')).toBe(true);
@@ -847,8 +794,8 @@ describe('media that cannot be used', () => {
   test('configurations that make no sense are warned about once a kind and counted each time', async () => {
     const { publisher, log, metric } = running(3000);
     for (let i = 0; i < 1000; i++) {
-      publisher.videoConfig(Uint8Array.of(1, 2, i & 0xff));
-      publisher.audioConfig(Uint8Array.of(0xff));
+      publisher.videoConfig('avc1', Uint8Array.of(1, 2, i & 0xff));
+      publisher.audioConfig('mp4a', Uint8Array.of(0xff));
     }
     const warned = log.lines.filter((line) => line.message === 'codec configuration not usable');
     expect(warned.map((line) => line.fields['kind'])).toEqual(['video', 'audio']);
@@ -857,7 +804,7 @@ describe('media that cannot be used', () => {
 
   test('a picture over the limit is refused before anything is held', () => {
     const { publish, closedWith, hub } = setUp({ maxVideoPixels: 1280 * 720 - 1 });
-    publish().publisher.videoConfig(AVC_720P25);
+    publish().publisher.videoConfig('avc1', AVC_720P25);
     expect(closedWith).toEqual(['STREAM_VIDEO_TOO_LARGE']);
     expect(hub.streams()).toEqual([]);
   });
@@ -935,16 +882,21 @@ describe('media that cannot be used', () => {
 describe('for the control API', () => {
   test('a stream shows its state, publisher, tracks and rates', () => {
     const { hub, publisher } = running(8000, { frameBytes: 5000 });
+    const shown = {
+      protocol: 'rtmp',
+      role: 'primary',
+      onAir: true,
+      session: 'session-1',
+      remoteAddress: '127.0.0.1:50000',
+      sinceMs: START_MS,
+    };
     expect(hub.streams()).toEqual([
       {
         stream: 'show',
         state: 'live',
-        publisher: {
-          protocol: 'rtmp',
-          session: 'session-1',
-          remoteAddress: '127.0.0.1:50000',
-          sinceMs: START_MS,
-        },
+        publisher: shown,
+        publishers: [shown],
+        switches: 0,
         tracks: [
           {
             kind: 'video',

@@ -4,11 +4,11 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { SubscribeOptions, Subscription } from './fan-out.ts';
 import type { HubOptions } from './hub-options.ts';
-import { LiveStream, type StreamSnapshot } from './live-stream.ts';
+import { LiveStream, type StreamSinks } from './live-stream.ts';
 import type { Publisher, PublisherInfo } from './publisher.ts';
 import { StreamMetrics } from './stream-metrics.ts';
+import type { StreamSnapshot } from './stream-snapshot.ts';
 import { isStreamName } from './stream-name.ts';
-import type { StreamSink } from './track.ts';
 
 export interface HubDeps {
   readonly clock: Clock;
@@ -16,9 +16,9 @@ export interface HubDeps {
   readonly metrics: Metrics;
   /**
    * Makes a stream's first sink (its packager) when its first timeline begins. It is kept until its `end()`; the
-   * next publish after that gets a fresh one.
+   * next publish after that gets a fresh one. `ownRungs`: the publisher makes the rungs of the ladder itself.
    */
-  readonly createSink: (stream: string) => StreamSink;
+  readonly createSink: (stream: string, ownRungs: boolean) => StreamSinks;
 }
 
 /** Streams that ended are listed until so many others ended after them. */
@@ -66,7 +66,7 @@ export class StreamHub {
   }
 
   /**
-   * Disconnects a stream's publisher. The stream is then away, as after any other loss.
+   * Disconnects a stream's publishers. The stream is then away, as after any other loss.
    * @throws AppError STREAM_NOT_FOUND, STREAM_OFFLINE when nobody is publishing it
    */
   kick(name: string): void {
@@ -95,8 +95,9 @@ export class StreamHub {
   #admit(name: string): void {
     if (this.#closed) throw new AppError('STREAM_CLOSING');
     if (!isStreamName(name)) throw new AppError('STREAM_NAME_INVALID');
-    if (this.#streams.get(name)?.session) throw new AppError('STREAM_BUSY');
-    if (this.#publishers() >= this.#options.maxPublishers) throw new AppError('STREAM_LIMIT');
+    // Somebody who takes over does not add to them for long.
+    const joins = (this.#streams.get(name)?.sessions.length ?? 0) > 0;
+    if (!joins && this.#publishers() >= this.#options.maxPublishers) throw new AppError('STREAM_LIMIT');
   }
 
   #stream(name: string): LiveStream {
@@ -117,7 +118,7 @@ export class StreamHub {
 
   #publishers(): number {
     let count = 0;
-    for (const stream of this.#streams.values()) if (stream.session) count++;
+    for (const { sessions } of this.#streams.values()) count += sessions.length;
     return count;
   }
 

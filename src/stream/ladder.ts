@@ -1,7 +1,7 @@
 import type { Sample, VideoTrack } from './track.ts';
 
 /**
- * Where an encoder puts the rungs that it makes of one stream: the packager's side of the ladder. Rungs have the
+ * Where an encoder, or a source that makes them itself, puts the rungs of one stream: the packager's side of the ladder. Rungs have the
  * source's own times, so that their segments and parts have the source's boundaries. Calls are synchronous, do not
  * throw and may come for a stream that is gone.
  *
@@ -20,9 +20,10 @@ export interface LadderSink {
    */
   track(rung: string, track: VideoTrack): void;
   /**
-   * The next frame of a rung. `dts` = `pts` = a source frame's pts, strictly growing over the life of the stream, a
-   * key frame exactly where the source has one (and where an encoder that replaced another goes on); samples at or
-   * before the last one given are left out.
+   * The next frame of a rung. Of an encoder, `dts` = `pts` = a source frame's pts; of a source that makes its rungs
+   * itself, both are the source frame's. `dts` strictly grows over the life of the stream, and there is a key frame
+   * exactly where the source has one (and where an encoder that replaced another goes on); samples at or before the
+   * last one given are left out.
    */
   sample(rung: string, sample: Sample): void;
   /** All that was fed of the current timeline has come out: nothing more is to be waited for. */

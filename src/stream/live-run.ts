@@ -1,7 +1,7 @@
 import type { Logger } from '../base/log.ts';
-import type { AacConfig } from '../media/aac.ts';
-import type { AvcConfig } from '../media/h264.ts';
+import { type AudioConfig, audioFrameTicks } from '../media/audio-config.ts';
 import { msToTicks, rescale, ticksToMs } from '../media/timescale.ts';
+import type { VideoConfig } from '../media/video-config.ts';
 import { AudioClock } from './audio-clock.ts';
 import {
   type FrameRate,
@@ -11,7 +11,7 @@ import {
   measureCadence,
 } from './cadence.ts';
 import { FrameGrid, type PlacedFrame } from './frame-grid.ts';
-import type { StreamCounters, StreamMetrics } from './stream-metrics.ts';
+import type { DropCause, StreamCounters, StreamMetrics } from './stream-metrics.ts';
 import { RunningTimeline } from './timeline.ts';
 import type {
   AudioTrack,
@@ -33,8 +33,8 @@ export interface MediaEnd {
 
 /** What the publisher sends, by its configurations. */
 export interface SourceTracks {
-  readonly video: AvcConfig | undefined;
-  readonly audio: AacConfig | undefined;
+  readonly video: VideoConfig | undefined;
+  readonly audio: AudioConfig | undefined;
   readonly quantumMs: number;
 }
 
@@ -44,6 +44,8 @@ export interface LiveRunDeps {
   readonly counters: StreamCounters;
   readonly metrics: StreamMetrics;
   readonly log: Logger;
+  /** Told of each frame of the source that got its place. */
+  readonly onPlaced?: ((source: SourceSample, sample: Sample) => void) | undefined;
 }
 
 /** What the stream knew before this run. */
@@ -78,8 +80,8 @@ const RUN_ON_OVERLAP_MS = 100;
 
 interface CurrentTimeline {
   readonly timeline: Timeline;
-  readonly video: AvcConfig | undefined;
-  readonly audio: AacConfig | undefined;
+  readonly video: VideoConfig | undefined;
+  readonly audio: AudioConfig | undefined;
 }
 
 interface Pending {
@@ -107,7 +109,13 @@ export class LiveRun {
   #audioClock: AudioClock | undefined;
   /** Media is being left out until a key frame is far enough on: the source's clock ran ahead of ours. */
   #leaping = false;
+  /** Pictures before the next key frame were left out, or there were none. */
+  #holeBeforeKey = true;
+  /** The same of the last key frame. */
+  #keyAfterHole = true;
   #probe: FrameTime[] = [];
+  /** Frames that the grid was given and has not given on; kept only for who is told of their places. */
+  readonly #unplaced: SourceSample[] = [];
   #seenGrid = { missing: 0, shifts: 0, rateChanges: 0 };
   #seenHoles = 0;
 
@@ -151,10 +159,21 @@ export class LiveRun {
     else this.#audio(sample);
   }
 
+  /** When a moment of the source's presentation is, 90 kHz ticks since the Unix epoch; undefined: with what comes next. */
+  eventTicks(sourceMs: number | undefined): number {
+    if (sourceMs !== undefined) return Math.round(this.#clock.toEpochMs(this.#leadKind, sourceMs) * 90);
+    const { video } = this.end;
+    return video ? video.endTicks : Math.round(endMsOf(this.end) * 90);
+  }
+
   /** Writes what is held: the publisher is gone. */
   flush(): void {
     this.#grid?.flush();
     this.#collectCounts();
+  }
+
+  get #leadKind(): TrackKind {
+    return this.#current?.video ? 'video' : 'audio';
   }
 
   #noteJump(kind: TrackKind): void {
@@ -185,9 +204,14 @@ export class LiveRun {
     if (this.#pending && sample.key) this.#begin(sample);
     const grid = this.#grid;
     if (!grid || this.#current?.video !== this.#deps.source.video || this.#leaping) {
-      this.#deps.counters.dropped('video', this.#leaping ? 'clock' : 'new_timeline');
+      this.#leaveOut(this.#leaping ? 'clock' : 'new_timeline');
       return;
     }
+    if (this.#cannotBeDecoded(sample)) {
+      this.#deps.counters.dropped('video', 'before_key');
+      return;
+    }
+    if (this.#deps.onPlaced) this.#unplaced.push(sample);
     grid.push(this.#placed(sample));
     if (sample.key) this.#collectCounts();
   }
@@ -204,10 +228,34 @@ export class LiveRun {
       return;
     }
     const droppedBefore = clock.counts.dropped;
-    const written = clock.push(msToTicks(this.#epochMs(sample), track.timescale), sample.data);
+    const atTicks = msToTicks(this.#epochMs(sample), track.timescale);
+    const written = clock.push(atTicks, sample.data, this.#audioTicks(sample));
     if (written) return;
     const behind = clock.counts.dropped > droppedBefore;
     this.#deps.counters.dropped('audio', behind ? 'clock' : 'before_key');
+  }
+
+  #leaveOut(cause: DropCause): void {
+    this.#holeBeforeKey = true;
+    this.#deps.counters.dropped('video', cause);
+  }
+
+  /**
+   * Leading pictures of an open GOP lie before their key frame in time but behind it in the stream, and need what came
+   * before it. Where that was left out, or there was nothing before, they go too: nobody could decode them. A viewer
+   * who joins at such a key frame later drops them by himself (ISO/IEC 23008-2 8.1.3).
+   */
+  #cannotBeDecoded({ key, leading }: SourceSample): boolean {
+    if (!key) return leading === true && this.#keyAfterHole;
+    this.#keyAfterHole = this.#holeBeforeKey;
+    this.#holeBeforeKey = false;
+    return false;
+  }
+
+  /** Undefined where every frame lasts as long. */
+  #audioTicks({ data }: SourceSample): number | undefined {
+    const audio = this.#current?.audio;
+    return audio && audioFrameTicks(audio, data);
   }
 
   /** A begin may have moved the clock, so times are asked for again. */
@@ -242,11 +290,12 @@ export class LiveRun {
     const probe = this.#probe;
     const last = probe.at(-1);
     if (last && (sample.sourceMs < last.dtsMs || probe.length >= PROBE_FRAMES)) probe.length = 0;
-    probe.push({ dtsMs: sample.sourceMs, key: sample.key });
+    const { sourceMs, compositionMs, key } = sample;
+    probe.push({ dtsMs: sourceMs, ptsMs: sourceMs + compositionMs, key });
     const spanMs = sample.sourceMs - (probe[0]?.dtsMs ?? 0);
     const joins = sample.key && spanMs >= PROBE_MS && (spanMs >= PROBE_GOP_MS || countKeys(probe) > 1);
     if (!joins) {
-      this.#deps.counters.dropped('video', 'new_timeline');
+      this.#leaveOut('new_timeline');
       return false;
     }
     this.#cadence = this.#measure(probe);
@@ -292,7 +341,7 @@ export class LiveRun {
    * A changed configuration keeps the measured cadence, unless the bitstream says that the rate changed and has told
    * the truth before.
    */
-  #cadenceUnder(config: AvcConfig): MeasuredCadence {
+  #cadenceUnder(config: VideoConfig): MeasuredCadence {
     const before = this.#current?.video;
     const now = plausibleHint(config);
     const told = fpsOf(before?.picture.frameRate);
@@ -345,7 +394,7 @@ export class LiveRun {
     return true;
   }
 
-  #openVideo(video: AvcConfig | undefined, first: SourceSample): number | undefined {
+  #openVideo(video: VideoConfig | undefined, first: SourceSample): number | undefined {
     const frame = this.#placed(first);
     this.#closeGrid(video && frame.dtsTicks + frame.compositionTicks);
     if (!video) return undefined;
@@ -381,7 +430,7 @@ export class LiveRun {
 
   /** The count of frames goes on over a mere change of tracks. */
   #openAudio(
-    audio: AacConfig | undefined,
+    audio: AudioConfig | undefined,
     track: AudioTrack | undefined,
     startMs: number,
     reason: TimelineReason,
@@ -396,12 +445,16 @@ export class LiveRun {
       : undefined;
   }
 
-  readonly #emit = (sample: Sample): void => this.#deps.sink.sample(sample);
+  readonly #emit = (sample: Sample): void => {
+    this.#deps.sink.sample(sample);
+    const source = sample.kind === 'video' ? this.#unplaced.shift() : undefined;
+    if (source) this.#deps.onPlaced?.(source, sample);
+  };
 
-  #videoTrack(config: AvcConfig): VideoTrack {
+  #videoTrack(config: VideoConfig): VideoTrack {
     return {
       kind: 'video',
-      codec: 'avc1',
+      codec: config.codec,
       codecString: config.codecString,
       timescale: VIDEO_TIMESCALE,
       config: config.record,
@@ -411,7 +464,7 @@ export class LiveRun {
     };
   }
 
-  #cadenceFor(config: AvcConfig): Cadence {
+  #cadenceFor(config: VideoConfig): Cadence {
     const { frameRate, gopFrames } = this.#cadence;
     if (!frameRate) return { frameTicks: undefined, gopTicks: undefined };
     const frameTicks = frameTicksOf(frameRate);
@@ -420,10 +473,11 @@ export class LiveRun {
   }
 
   /** A publisher that came back with the same encoder settings has the same GOP. */
-  #rememberedGop(config: AvcConfig, frameTicks: number): number | undefined {
+  #rememberedGop(config: VideoConfig, frameTicks: number): number | undefined {
     const previous = this.#start.previousVideo;
     if (!previous || previous.cadence.frameTicks !== frameTicks) return undefined;
-    const sameConfig = Buffer.compare(previous.config, config.record) === 0;
+    const sameConfig =
+      previous.codec === config.codec && Buffer.compare(previous.config, config.record) === 0;
     return sameConfig ? previous.cadence.gopTicks : undefined;
   }
 
@@ -465,15 +519,15 @@ function fpsOf(rate: FrameRate | undefined): number | undefined {
 }
 
 /** The rate that the bitstream claims, when it is one we support. */
-function plausibleHint(config: AvcConfig): FrameRate | undefined {
+function plausibleHint(config: VideoConfig): FrameRate | undefined {
   const fps = fpsOf(config.picture.frameRate) ?? 0;
   return fps >= MIN_HINT_RATE && fps <= MAX_FRAME_RATE ? config.picture.frameRate : undefined;
 }
 
-function audioTrackOf(config: AacConfig): AudioTrack {
+function audioTrackOf(config: AudioConfig): AudioTrack {
   return {
     kind: 'audio',
-    codec: 'mp4a',
+    codec: config.codec,
     codecString: config.codecString,
     timescale: config.sampleRate,
     config: config.config,

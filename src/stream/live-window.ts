@@ -1,4 +1,4 @@
-import type { Track } from './track.ts';
+import type { EventKind, Track } from './track.ts';
 
 /**
  * The live window: what the packager writes and the origin and the renderers read. It holds each CMAF chunk once;
@@ -90,6 +90,26 @@ export interface Rendition {
   readonly averageBps: number;
 }
 
+/** A break in the programme, or another message to those who splice (ANSI/SCTE 35). Times are 90 kHz ticks. */
+export interface Splice {
+  /** Unique for the life of the stream. */
+  readonly id: string;
+  /** Counts the stream's splices. */
+  readonly number: number;
+  /** splice_event_id or segmentation_event_id; encoders use them again. */
+  readonly eventId: number;
+  /** Presentation time since the Unix epoch. */
+  readonly atTicks: number;
+  /** How long the break is to be, when that was announced. */
+  readonly plannedTicks: number | undefined;
+  /** How long it was; known once it is over. */
+  readonly durationTicks: number | undefined;
+  /** The splice_info_sections that begin a break, end one, or say something else; at least one is there. */
+  readonly out: Uint8Array | undefined;
+  readonly in: Uint8Array | undefined;
+  readonly cmd: Uint8Array | undefined;
+}
+
 /** Fixed for the life of the stream from its first publish (Apple: none of these may ever change). */
 export interface SegmentPlan {
   /** Longest possible part, seconds, as advertised in PART-TARGET: a multiple of 1 ms. */
@@ -126,6 +146,10 @@ export interface LiveWindow {
   readonly periods: readonly Period[];
   /** Video first, the source's before the encoded rungs. */
   readonly renditions: readonly Rendition[];
+  /** Those that are listed or still to come, in the order in which they were announced. */
+  readonly splices: readonly Splice[];
+  /** What kinds of events the chunks of the stream carry, or once carried. */
+  readonly inbandEvents: ReadonlySet<EventKind>;
   /** Grows with every change of what playlists or the MPD say. */
   readonly version: number;
   /** Wall-clock ms at which the MPD's own content last changed (a period, a rendition, the end). */

@@ -1,19 +1,14 @@
 import type { ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { type AacConfig, parseAacConfig } from '../media/aac.ts';
-import {
-  type AccessUnitFacts,
-  type AvcConfig,
-  inspectAccessUnit,
-  normalizeAccessUnit,
-  parseAvcConfig,
-} from '../media/h264.ts';
+import { type AudioConfig, audioFrameTicks, parseAudioConfig } from '../media/audio-config.ts';
+import type { VideoConfig } from '../media/video-config.ts';
 import type { HubOptions } from './hub-options.ts';
-import type { Publisher, PublisherInfo, RawSample } from './publisher.ts';
+import type { Publisher, PublisherInfo, RawEvent, RawSample } from './publisher.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { DropCause, StreamCounters, StreamMetrics } from './stream-metrics.ts';
-import type { TrackKind } from './track.ts';
+import type { AudioCodec, TrackKind, VideoCodec } from './track.ts';
 import { TimestampUnwrapper } from './unwrap.ts';
+import { type Reading, VideoInput } from './video-input.ts';
 import type { SourceSample } from './warm-up.ts';
 
 /** Media of a kind without its configuration, or whose timestamps stand still, is borne for so long. */
@@ -24,15 +19,33 @@ const STUCK_STEP_MS = 500;
 /** A picture shown further than this from its decoding is damage: 16 reordered frames at 5 fps are 3.2 s. */
 const MAX_COMPOSITION_MS = 5000;
 const KINDS: readonly TrackKind[] = ['video', 'audio'];
+/** Video tracks of one publisher beyond this are passed over: Enhanced RTMP's encoders send 5 or 6. */
+const MAX_VIDEO_TRACKS = 8;
+/** The source itself; the others are lesser encodings of it. */
+const SOURCE_TRACK = 0;
 
 /** The stream a session feeds. All calls are synchronous. */
 export interface SessionHost {
   /** A configuration or an announcement came. */
   configured(session: PublisherSession): void;
-  /** A usable sample. */
+  /** A usable sample of the source's picture or sound. */
   media(session: PublisherSession, sample: SourceSample): void;
+  /** A lesser encoding of the picture, track 1 and up, was declared or its configuration changed. */
+  rungConfigured(session: PublisherSession, track: number, config: VideoConfig): void;
+  /** A usable sample of a lesser encoding, on the clock of the source's. */
+  rungMedia(session: PublisherSession, track: number, sample: SourceSample): void;
+  /** Something that is neither picture nor sound. */
+  event(session: PublisherSession, event: SourceEvent): void;
   /** The publisher is gone; by itself, or with the code for which it was closed. */
   gone(session: PublisherSession, reason: string, code: ErrorCode | undefined): void;
+}
+
+/** A {@link RawEvent} on the unwrapped clock of the samples. */
+export interface SourceEvent {
+  readonly kind: RawEvent['kind'];
+  /** Milliseconds on the clock of the samples' presentation times; undefined: with the next picture. */
+  readonly sourceMs: number | undefined;
+  readonly data: Uint8Array;
 }
 
 export interface SessionDeps {
@@ -72,9 +85,13 @@ export class PublisherSession implements Publisher {
   readonly #watch: Record<TrackKind, KindWatch>;
   readonly #announced: Record<TrackKind, boolean> = { video: false, audio: false };
   readonly #warnedConfigs = new Set<TrackKind>();
-  #video: AvcConfig | undefined;
-  #videoBytes: Uint8Array | undefined;
-  #audio: AacConfig | undefined;
+  readonly #video: VideoInput;
+  /** Lesser encodings by track, 1 and up. */
+  readonly #rungs = new Map<number, VideoInput>();
+  #audio: AudioConfig | undefined;
+  #audioBytes: Uint8Array | undefined;
+  /** A frame of the current audio configuration was seen. */
+  #audioSeen = false;
   #firstVideoMs: number | undefined;
   #lastKeySourceMs: number | undefined;
   #gopJudged = false;
@@ -88,14 +105,15 @@ export class PublisherSession implements Publisher {
     this.sinceMs = deps.nowMs();
     this.#unwrapper = new TimestampUnwrapper(info.wrapBits, info.timescale);
     this.#watch = { video: newWatch(), audio: newWatch() };
+    this.#video = new VideoInput(deps.options.maxVideoPixels);
   }
 
   /** The current configuration; the same object as long as its bytes are the same. */
-  get video(): AvcConfig | undefined {
-    return this.#video;
+  get video(): VideoConfig | undefined {
+    return this.#video.config;
   }
 
-  get audio(): AacConfig | undefined {
+  get audio(): AudioConfig | undefined {
     return this.#audio;
   }
 
@@ -110,41 +128,44 @@ export class PublisherSession implements Publisher {
 
   /** Tracks that are configured or announced. */
   get expected(): readonly TrackKind[] {
-    const configured = { video: this.#video, audio: this.#audio };
-    return KINDS.filter((kind) => this.#announced[kind] || configured[kind]);
+    const declared = { video: this.#video.declared, audio: this.#audio !== undefined };
+    return KINDS.filter((kind) => this.#announced[kind] || declared[kind]);
   }
 
   bitrateBps(kind: TrackKind): number {
     return this.#watch[kind].rate.bitsPerSecond(this.#deps.nowMs());
   }
 
-  videoConfig(bytes: Uint8Array): void {
-    if (this.#closed || (this.#videoBytes && sameBytes(bytes, this.#videoBytes))) return;
-    const config = parseAvcConfig(bytes);
-    if (!config) {
-      this.#passOverConfig('video', bytes);
+  videoConfig(codec: VideoCodec, bytes: Uint8Array, track = SOURCE_TRACK): void {
+    if (this.#closed) return;
+    const input = this.#videoInput(track);
+    const declared = input?.declare(codec, bytes);
+    if (declared?.kind === 'same') return;
+    if (!input || !declared || declared.kind === 'unusable') {
+      this.#passOverConfig('video', codec, bytes);
       return;
     }
-    const { width, height } = config.picture;
-    if (width * height > this.#deps.options.maxVideoPixels) {
-      this.#deps.log.warn({ width, height }, 'picture too large');
-      this.closeFor('STREAM_VIDEO_TOO_LARGE');
+    if (declared.kind === 'too-large') {
+      this.#refuseLarge(declared.picture);
       return;
     }
-    this.#videoBytes = bytes.slice();
-    this.#video = config;
-    this.#watch.video.unconfiguredSinceMs = undefined;
-    this.#deps.host.configured(this);
+    if (track === SOURCE_TRACK) {
+      this.#watch.video.unconfiguredSinceMs = undefined;
+      this.#deps.host.configured(this);
+    } else if (declared.kind === 'configured') this.#tellRung(track, input);
   }
 
-  audioConfig(bytes: Uint8Array): void {
-    if (this.#closed || (this.#audio && sameBytes(bytes, this.#audio.config))) return;
-    const config = parseAacConfig(bytes);
+  audioConfig(codec: AudioCodec, bytes: Uint8Array): void {
+    const same = this.#audio?.codec === codec && this.#audioBytes && sameBytes(bytes, this.#audioBytes);
+    if (this.#closed || same) return;
+    const config = parseAudioConfig(codec, bytes);
     if (!config) {
-      this.#passOverConfig('audio', bytes);
+      this.#passOverConfig('audio', codec, bytes);
       return;
     }
+    this.#audioBytes = bytes.slice();
     this.#audio = config;
+    this.#audioSeen = false;
     this.#watch.audio.unconfiguredSinceMs = undefined;
     this.#deps.host.configured(this);
   }
@@ -162,11 +183,13 @@ export class PublisherSession implements Publisher {
     const watch = this.#watch[raw.kind];
     watch.rate.add(raw.data.byteLength, nowMs);
     this.#deps.metrics.received(raw.kind, raw.data.byteLength);
-    if (!(raw.kind === 'video' ? this.#video : this.#audio)) {
-      this.#bearUnconfigured(raw.kind, watch, nowMs);
+    const track = raw.track ?? SOURCE_TRACK;
+    if (track !== SOURCE_TRACK) {
+      this.#writeRung(track, raw, nowMs);
       return;
     }
-    if (isRepeat(raw, watch.lastRaw)) {
+    const configured = raw.kind === 'video' ? this.video : this.audio;
+    if (configured && isRepeat(raw, watch.lastRaw)) {
       this.#drop(raw.kind, 'duplicate');
       return;
     }
@@ -176,6 +199,13 @@ export class PublisherSession implements Publisher {
     const code = this.#fault(sample, watch);
     if (code) this.closeFor(code);
     else this.#deps.host.media(this, sample);
+  }
+
+  event(event: RawEvent): void {
+    if (this.#closed) return;
+    const { kind, pts, data } = event;
+    const sourceMs = pts === undefined ? undefined : this.#unwrapper.near(pts) * this.quantumMs;
+    this.#deps.host.event(this, { kind, sourceMs, data });
   }
 
   close(reason: 'unpublished' | 'disconnected' | 'timeout' | 'error'): void {
@@ -194,53 +224,135 @@ export class PublisherSession implements Publisher {
   }
 
   /** Logged once a kind: a publisher may send as many as it likes. */
-  #passOverConfig(kind: TrackKind, bytes: Uint8Array): void {
+  #passOverConfig(kind: TrackKind, codec: VideoCodec | AudioCodec, bytes: Uint8Array): void {
     this.#deps.metrics.unusableConfigs.inc({ kind });
     if (this.#warnedConfigs.has(kind)) return;
     this.#warnedConfigs.add(kind);
-    this.#deps.log.warn({ kind, sizeBytes: bytes.byteLength }, 'codec configuration not usable');
+    this.#deps.log.warn({ kind, codec, sizeBytes: bytes.byteLength }, 'codec configuration not usable');
   }
 
   #drop(kind: TrackKind, cause: DropCause): void {
     this.#deps.counters.dropped(kind, cause);
   }
 
-  #bearUnconfigured(kind: TrackKind, watch: KindWatch, nowMs: number): void {
+  #refuseLarge(picture: { readonly width: number; readonly height: number } | undefined): void {
+    this.#deps.log.warn({ width: picture?.width, height: picture?.height }, 'picture too large');
+    this.closeFor('STREAM_VIDEO_TOO_LARGE');
+  }
+
+  /** The track's input; made when it is new. Undefined for a track that there may not be. */
+  #videoInput(track: number): VideoInput | undefined {
+    if (track === SOURCE_TRACK) return this.#video;
+    const known = this.#rungs.get(track);
+    if (known || this.#rungs.size >= MAX_VIDEO_TRACKS - 1) return known;
+    const input = new VideoInput(this.#deps.options.maxVideoPixels);
+    this.#rungs.set(track, input);
+    return input;
+  }
+
+  #tellRung(track: number, { config }: VideoInput): void {
+    if (config) this.#deps.host.rungConfigured(this, track, config);
+  }
+
+  /** What is wrong with a lesser encoding is its own affair: only pictures that are too large close the publisher. */
+  #writeRung(track: number, raw: RawSample, nowMs: number): void {
+    const input = raw.kind === 'video' ? this.#rungs.get(track) : undefined;
+    if (!input) {
+      this.#drop(raw.kind, 'no_config');
+      return;
+    }
+    const reading = this.#isSane(raw) ? input.read(raw.data) : MALFORMED;
+    switch (reading.kind) {
+      case 'frame':
+        if (reading.changed) this.#tellRung(track, input);
+        this.#deps.host.rungMedia?.(this, track, this.#videoSampleOf(raw, reading, nowMs));
+        return;
+      case 'too-large':
+        this.#refuseLarge(reading.picture);
+        return;
+      case 'unconfigured':
+        this.#drop('video', reading.awaitsKey ? 'before_key' : 'no_config');
+        return;
+      default:
+        this.#drop('video', reading.kind);
+    }
+  }
+
+  #bearUnconfigured(kind: TrackKind, nowMs: number): void {
+    const watch = this.#watch[kind];
     this.#drop(kind, 'no_config');
     watch.unconfiguredSinceMs ??= nowMs;
     if (nowMs - watch.unconfiguredSinceMs >= PATIENCE_MS) this.closeFor('STREAM_NO_SEQUENCE_HEADER');
   }
 
+  /** What a codec's configuration leaves open comes with the first key frame, which may be a GOP away. */
+  #awaitKey(nowMs: number): void {
+    const watch = this.#watch.video;
+    this.#drop('video', 'before_key');
+    watch.unconfiguredSinceMs ??= nowMs;
+    const { maxGopMs } = this.#deps.options;
+    if (nowMs - watch.unconfiguredSinceMs > 2 * maxGopMs) this.closeFor('STREAM_NO_KEY_FRAME');
+  }
+
+  #isSane(raw: RawSample): boolean {
+    return Math.abs(raw.compositionOffset) * this.quantumMs <= MAX_COMPOSITION_MS;
+  }
+
   #videoSample(raw: RawSample, nowMs: number): SourceSample | undefined {
-    const lengthSize = this.#video?.lengthSize ?? 4;
-    const sane = Math.abs(raw.compositionOffset) * this.quantumMs <= MAX_COMPOSITION_MS;
-    const facts = sane ? inspectAccessUnit(raw.data, lengthSize) : undefined;
-    if (!facts?.picture) {
-      this.#drop('video', facts ? 'empty' : 'malformed');
-      return undefined;
+    const reading = this.#isSane(raw) ? this.#video.read(raw.data) : MALFORMED;
+    switch (reading.kind) {
+      case 'frame':
+        if (reading.changed) this.#deps.host.configured(this);
+        return this.#videoSampleOf(raw, reading, nowMs);
+      case 'unconfigured':
+        if (reading.awaitsKey) this.#awaitKey(nowMs);
+        else this.#bearUnconfigured('video', nowMs);
+        return undefined;
+      case 'too-large':
+        this.#refuseLarge(reading.picture);
+        return undefined;
+      default:
+        this.#drop('video', reading.kind);
+        return undefined;
     }
-    const data = normalizeAccessUnit(raw.data, lengthSize, facts);
-    return this.#sample(raw, facts, data, nowMs);
   }
 
   #audioSample(raw: RawSample, nowMs: number): SourceSample | undefined {
-    if (raw.data.byteLength > 0) return this.#sample(raw, undefined, raw.data, nowMs);
-    this.#drop('audio', 'empty');
-    return undefined;
+    const audio = this.#audio;
+    if (!audio) {
+      this.#bearUnconfigured('audio', nowMs);
+      return undefined;
+    }
+    const frameTicks = audioFrameTicks(audio, raw.data);
+    if (frameTicks === undefined) {
+      this.#drop('audio', raw.data.byteLength > 0 ? 'malformed' : 'empty');
+      return undefined;
+    }
+    // How long a usual frame is, some codecs' configurations do not tell, but the first frame does.
+    if (!this.#audioSeen && frameTicks !== audio.frameTicks) this.#audio = { ...audio, frameTicks };
+    this.#audioSeen = true;
+    return {
+      kind: 'audio',
+      sourceMs: this.#unwrapper.next(raw.dts) * this.quantumMs,
+      compositionMs: 0,
+      key: true,
+      data: raw.data,
+      arrivalMs: nowMs,
+    };
   }
 
-  #sample(
+  #videoSampleOf(
     raw: RawSample,
-    facts: AccessUnitFacts | undefined,
-    data: Uint8Array,
+    { frame }: Extract<Reading, { readonly kind: 'frame' }>,
     arrivalMs: number,
   ): SourceSample {
     return {
-      kind: raw.kind,
+      kind: 'video',
       sourceMs: this.#unwrapper.next(raw.dts) * this.quantumMs,
-      compositionMs: raw.kind === 'video' ? raw.compositionOffset * this.quantumMs : 0,
-      key: facts?.idr ?? true,
-      data,
+      compositionMs: raw.compositionOffset * this.quantumMs,
+      key: frame.key,
+      ...(frame.leading && { leading: true }),
+      data: frame.data,
       arrivalMs,
     };
   }
@@ -271,6 +383,8 @@ export class PublisherSession implements Publisher {
       : undefined;
   }
 }
+
+const MALFORMED: Reading = { kind: 'malformed' };
 
 function newWatch(): KindWatch {
   return {

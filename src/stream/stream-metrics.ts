@@ -1,4 +1,5 @@
 import type { Counter, Gauge } from 'prom-client';
+import { BatchedCounter, type Series } from '../base/batched-counter.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { TimelineReason, TrackKind } from './track.ts';
@@ -17,6 +18,8 @@ export type DropCause =
   | 'before_key'
   /** Waiting for the key frame at which a new timeline begins. */
   | 'new_timeline'
+  /** A lesser encoding's, whose frame the source does not have. */
+  | 'no_source_frame'
   /** The source's clock is behind the count of audio frames, or ran ahead of ours. */
   | 'clock';
 
@@ -34,7 +37,7 @@ export class StreamMetrics {
   readonly unusableConfigs: Counter<'kind'>;
   readonly missingFrames: Counter;
   readonly subscriberDropped: Counter;
-  readonly #received: Counter<'kind'>;
+  readonly #received: Readonly<Record<TrackKind, Series>>;
   readonly #dropped: Counter<'kind' | 'cause'>;
   readonly #resyncs: Counter<'kind' | 'cause'>;
 
@@ -63,9 +66,10 @@ export class StreamMetrics {
       'stream_subscriber_dropped_samples_total',
       'Samples lost by subscribers that were too slow.',
     );
-    this.#received = metrics.counter('stream_received_bytes_total', 'Media received from publishers.', [
-      'kind',
-    ]);
+    const received = new BatchedCounter(
+      metrics.counter('stream_received_bytes_total', 'Media received from publishers.', ['kind']),
+    );
+    this.#received = { video: received.series({ kind: 'video' }), audio: received.series({ kind: 'audio' }) };
     this.#dropped = metrics.counter('stream_samples_dropped_total', 'Samples not passed on.', [
       'kind',
       'cause',
@@ -74,7 +78,7 @@ export class StreamMetrics {
   }
 
   received(kind: TrackKind, sizeBytes: number): void {
-    this.#received.inc({ kind }, sizeBytes);
+    this.#received[kind].inc(sizeBytes);
   }
 
   dropped(kind: TrackKind, cause: DropCause, count = 1): void {

@@ -1,12 +1,18 @@
+/** Sample entries (ISO/IEC 14496-15, AV1 and VP9 bindings) of the video that is carried. */
+export type VideoCodec = 'avc1' | 'hvc1' | 'av01' | 'vp09';
+
+/** Sample entries of the audio that is carried as it comes. */
+export type AudioCodec = 'mp4a' | 'ac-3' | 'ec-3' | 'Opus' | 'fLaC';
+
 /** What a video track is, as its codec configuration says. Times of its samples are in {@link timescale} ticks. */
 export interface VideoTrack {
   readonly kind: 'video';
-  readonly codec: 'avc1';
+  readonly codec: VideoCodec;
   /** RFC 6381, e.g. `avc1.64001f`. */
   readonly codecString: string;
   /** Ticks a second: always 90000 for video. */
   readonly timescale: number;
-  /** AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1), as it goes into `avcC`. */
+  /** Body of the codec's box: `avcC`, `hvcC`, `av1C`, or `vpcC` with its version and flags. */
   readonly config: Uint8Array;
   readonly width: number;
   readonly height: number;
@@ -17,14 +23,14 @@ export interface VideoTrack {
 /** What an audio track is. Its timescale is its sample rate, so that one tick is one audio sample. */
 export interface AudioTrack {
   readonly kind: 'audio';
-  readonly codec: 'mp4a';
+  readonly codec: AudioCodec;
   /** RFC 6381, e.g. `mp4a.40.2`. */
   readonly codecString: string;
   readonly timescale: number;
-  /** AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), as it goes into `esds`. */
+  /** AudioSpecificConfig for `mp4a`; else body of `dac3`, `dec3`, `dOps`, or `dfLa` with its version and flags. */
   readonly config: Uint8Array;
   readonly channels: number;
-  /** Ticks a frame: 1024 for AAC-LC, 960 in the short-frame profile, 2048 for HE-AAC at its output rate. */
+  /** Ticks a frame, e.g. 1024 for AAC-LC, 2048 for HE-AAC at its output rate, 1536 for AC-3, 960 for 20 ms of Opus. */
   readonly frameTicks: number;
 }
 
@@ -76,13 +82,25 @@ export interface Timeline {
   readonly startMs: number;
 }
 
+export type EventKind = 'scte35' | 'id3' | 'klv';
+
+/** Something that belongs to a moment of the stream but is neither picture nor sound. */
+export interface TimedEvent {
+  /** `scte35`: a whole splice_info_section. `id3`: an ID3v2 tag. `klv`: one KLV packet (SMPTE 336M). */
+  readonly kind: EventKind;
+  /** The presentation time it is for, which may lie ahead: 90 kHz ticks since the Unix epoch. */
+  readonly atTicks: number;
+  readonly data: Uint8Array;
+}
+
 /**
  * What eats a stream: the packager, the encoder. Calls come in order: begin, sample…, then begin again (a new
- * timeline), or away, or end. Calls are synchronous and must not throw or block.
+ * timeline), or away, or end; events come between samples. Calls are synchronous and must not throw or block.
  */
 export interface StreamSink {
   begin(timeline: Timeline): void;
   sample(sample: Sample): void;
+  event(event: TimedEvent): void;
   /** The publisher is gone but may come back within the grace time: flush what is held. */
   away(): void;
   /** The stream is over. */

@@ -54,3 +54,11 @@ test('any clock with steps below a quarter of the modulus comes out as it was', 
     }),
   );
 });
+
+test('a time beside the clock does not move it on', () => {
+  const unwrapper = new TimestampUnwrapper(33, 90_000);
+  expect(unwrapper.near(5)).toBe(5);
+  unwrapper.next(2 ** 33 - 10);
+  expect(unwrapper.near(80)).toBe(2 ** 33 + 80);
+  expect(unwrapper.next(20)).toBe(2 ** 33 + 20);
+});

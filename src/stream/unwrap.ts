@@ -24,6 +24,11 @@ export class TimestampUnwrapper {
     return this.#last;
   }
 
+  /** The value of a timestamp beside the last one's; the clock does not move on by it. */
+  near(raw: number): number {
+    return this.#lastRaw === undefined ? raw : this.#last + this.#step(raw - this.#lastRaw);
+  }
+
   #step(difference: number): number {
     const step = nearest(difference, this.#modulus);
     const short = nearest(difference, this.#modulus / 2);

@@ -8,8 +8,10 @@ export interface SourceSample {
   readonly sourceMs: number;
   /** pts − dts, milliseconds. */
   readonly compositionMs: number;
-  /** An IDR picture; true for audio. */
+  /** Decoding may start here; true for audio. */
   readonly key: boolean;
+  /** Cannot be decoded when decoding started at the key frame before it (HEVC RASL pictures). */
+  readonly leading?: boolean;
   readonly data: Uint8Array;
   /** When it arrived, milliseconds since the Unix epoch by the stream's own steady clock. */
   readonly arrivalMs: number;
@@ -19,6 +21,11 @@ export interface WarmUpOptions {
   readonly anchorMs: number;
   /** How long to wait for the second key frame, so that the GOP is known; 0 not to. */
   readonly secondKeyWaitMs: number;
+  /**
+   * For a stream that viewers are waiting for: the anchor is taken as soon as it has not come any nearer for this long,
+   * should that be before `anchorMs`.
+   */
+  readonly settledMs?: number;
   /** What is held is bounded by this; at the limit the warm-up ends with what it has. */
   readonly maxBytes: number;
 }
@@ -44,12 +51,20 @@ const BACKWARD_LIMIT_MS = 500;
 const FORWARD_LIMIT_MS = 1000;
 /** Audio and video further apart than this do not share a clock. */
 const COMMON_CLOCK_MS = 10_000;
+/** An anchor that moves by less has settled. */
+const SETTLED_STEP_MS = 5;
+/** How far back the anchor of a publisher that stands by may come from: clocks drift. */
+const ROLLING_ANCHOR_MS = 15_000;
+/** Frame times kept to tell the cadence by. */
+const MAX_FRAME_TIMES = 600;
 
 interface KindFacts {
   lastSourceMs: number | undefined;
   lastArrivalMs: number;
   /** The least (arrival − source time). */
   leastDelayMs: number;
+  /** The same of the stretch before; see `roll`. */
+  leastDelayBeforeMs: number;
 }
 
 /**
@@ -63,6 +78,7 @@ export class WarmUp {
   readonly #options: WarmUpOptions;
   readonly #expected: Record<TrackKind, boolean> = { video: false, audio: false };
   #samples: SourceSample[] = [];
+  #frames: FrameTime[] = [];
   #sizeBytes = 0;
   #keys = 0;
   #audioFrames = 0;
@@ -71,6 +87,9 @@ export class WarmUp {
   #latest: SourceSample | undefined;
   #mostMediaMs = 0;
   #facts = newFacts();
+  /** When the anchor last came nearer. */
+  #improvedAtMs = 0;
+  #anchorSinceMs: number | undefined;
   #restarts = 0;
   #droppedBeforeKey = 0;
 
@@ -92,6 +111,11 @@ export class WarmUp {
     return this.#sizeBytes;
   }
 
+  /** Something came that a timeline may begin at: a key frame, or audio where no video is expected. */
+  get usable(): boolean {
+    return this.#samples.length > 0 && (this.#keys > 0 || !this.#expected.video);
+  }
+
   /** Says which tracks are announced or configured: they are waited for. */
   expect(kind: TrackKind): void {
     this.#expected[kind] = true;
@@ -104,7 +128,7 @@ export class WarmUp {
     const facts = this.#facts[sample.kind];
     facts.lastSourceMs = sample.sourceMs;
     facts.lastArrivalMs = sample.arrivalMs;
-    facts.leastDelayMs = Math.min(facts.leastDelayMs, sample.arrivalMs - sample.sourceMs);
+    this.#noteDelay(facts, sample);
     if (sample.kind === 'video') this.#addVideo(sample);
     else this.#addAudio(sample);
   }
@@ -114,28 +138,50 @@ export class WarmUp {
     const latest = this.#latest;
     const first = this.#firstUsable;
     if (!latest || !first) return false;
-    if (this.#sizeBytes >= this.#options.maxBytes || this.#samples.length >= MAX_SAMPLES) return true;
+    if (this.#isFull) return true;
     const waitedMs = latest.arrivalMs - (this.#firstArrivalMs ?? latest.arrivalMs);
     if (!this.#isComplete() && waitedMs < ANNOUNCE_WAIT_MS) return false;
     const usableMs = latest.arrivalMs - first.arrivalMs;
-    if (usableMs < this.#options.anchorMs || this.#mostMediaMs < this.#options.anchorMs / 2) return false;
+    if (!this.#isAnchored(usableMs, latest.arrivalMs)) return false;
     return this.#keys !== 1 || usableMs >= this.#options.secondKeyWaitMs;
   }
 
+  /**
+   * For a publisher that stands by: forgets what lies before the last key frame, or, without video, what is older than
+   * a second. What was learned of its clock, of late, and of its cadence stays.
+   */
+  roll(): void {
+    const latest = this.#latest;
+    if (!latest) return;
+    this.#rollAnchor(latest.arrivalMs);
+    if (this.#keys === 0) this.#forgetOldAudio(latest.sourceMs - AUDIO_KEPT_MS);
+    else if (latest.kind === 'video' && latest.key) this.#rollTo(latest);
+    // A GOP that does not fit cannot be begun with; the next one may.
+    else if (this.#isFull || this.#samples[0]?.kind !== 'video') this.#replaceSamples([]);
+  }
+
   result(): WarmUpResult {
-    const video = this.#facts.video.leastDelayMs;
-    const audio = this.#facts.audio.leastDelayMs;
+    const video = leastOf(this.#facts.video);
+    const audio = leastOf(this.#facts.audio);
     const least = Math.min(video, audio);
     const apart = Math.max(video, audio) - least;
     const shared = apart <= COMMON_CLOCK_MS || apart === Number.POSITIVE_INFINITY;
     return {
       offsetsMs: { video: Math.floor(shared ? least : video), audio: Math.floor(shared ? least : audio) },
       present: { video: this.#keys > 0, audio: this.#audioFrames > 0 },
-      frames: this.#samples
-        .filter((sample) => sample.kind === 'video')
-        .map((sample) => ({ dtsMs: sample.sourceMs, key: sample.key })),
+      frames: this.#frames,
       samples: this.#samples,
     };
+  }
+
+  get #isFull(): boolean {
+    return this.#sizeBytes >= this.#options.maxBytes || this.#samples.length >= MAX_SAMPLES;
+  }
+
+  /** Begins with a key frame that just came; audio of its time may have come before it. */
+  #rollTo(key: SourceSample): void {
+    const beside = this.#samples.filter(({ kind, sourceMs }) => kind === 'audio' && sourceMs >= key.sourceMs);
+    this.#replaceSamples([key, ...beside]);
   }
 
   #isComplete(): boolean {
@@ -158,6 +204,8 @@ export class WarmUp {
     this.#firstUsable = undefined;
     this.#mostMediaMs = 0;
     this.#facts = newFacts();
+    this.#frames = [];
+    this.#anchorSinceMs = undefined;
     this.#restarts++;
   }
 
@@ -170,8 +218,40 @@ export class WarmUp {
     if (this.#keys === 1 && sample.key) {
       this.#firstUsable = sample;
       this.#mostMediaMs = 0;
+      this.#improvedAtMs = sample.arrivalMs;
     }
+    if (this.#frames.length >= MAX_FRAME_TIMES) this.#frames.splice(0, MAX_FRAME_TIMES / 2);
+    const { sourceMs, compositionMs, key } = sample;
+    this.#frames.push({ dtsMs: sourceMs, ptsMs: sourceMs + compositionMs, key });
     this.#keep(sample);
+  }
+
+  #noteDelay(facts: KindFacts, sample: SourceSample): void {
+    const delayMs = sample.arrivalMs - sample.sourceMs;
+    if (leastOf(facts) - delayMs > SETTLED_STEP_MS) this.#improvedAtMs = sample.arrivalMs;
+    facts.leastDelayMs = Math.min(facts.leastDelayMs, delayMs);
+    this.#anchorSinceMs ??= sample.arrivalMs;
+  }
+
+  #isAnchored(usableMs: number, nowMs: number): boolean {
+    const { anchorMs, settledMs } = this.#options;
+    if (usableMs >= anchorMs && this.#mostMediaMs >= anchorMs / 2) return true;
+    if (settledMs === undefined || usableMs < settledMs || this.#mostMediaMs < settledMs / 2) return false;
+    return nowMs - this.#improvedAtMs >= settledMs;
+  }
+
+  #rollAnchor(nowMs: number): void {
+    if (nowMs - (this.#anchorSinceMs ?? nowMs) < ROLLING_ANCHOR_MS) return;
+    this.#anchorSinceMs = nowMs;
+    for (const facts of Object.values(this.#facts)) {
+      facts.leastDelayBeforeMs = facts.leastDelayMs;
+      facts.leastDelayMs = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  #replaceSamples(samples: SourceSample[]): void {
+    this.#samples = samples;
+    this.#sizeBytes = samples.reduce((sum, { data }) => sum + data.byteLength, 0);
   }
 
   #addAudio(sample: SourceSample): void {
@@ -207,6 +287,11 @@ function newFacts(): Record<TrackKind, KindFacts> {
     lastSourceMs: undefined,
     lastArrivalMs: 0,
     leastDelayMs: Number.POSITIVE_INFINITY,
+    leastDelayBeforeMs: Number.POSITIVE_INFINITY,
   });
   return { video: facts(), audio: facts() };
+}
+
+function leastOf(facts: KindFacts): number {
+  return Math.min(facts.leastDelayMs, facts.leastDelayBeforeMs);
 }

@@ -9,6 +9,7 @@ const RUNGS = [
 ];
 const INPUT: ArgumentsInput = {
   options: { encoder: 'libx264', preset: 'veryfast', vaapiDevice: '/dev/dri/renderD128' },
+  format: 'flv',
   source: { width: 1280, height: 720 },
   frameTicks: 3003,
   rungs: RUNGS,
@@ -25,7 +26,7 @@ describe("the encoder's arguments", () => {
     expect(buildArguments(INPUT).join(' ')).toBe(
       [
         '-hide_banner -nostdin -nostats -loglevel warning',
-        '-threads 1 -fpsprobesize 0 -analyzeduration 1 -protocol_whitelist pipe -f flv -i pipe:0',
+        '-threads 1 -max_pixels 35389440 -fpsprobesize 0 -analyzeduration 1 -protocol_whitelist pipe -f flv -i pipe:0',
         '-copyts -filter_complex',
         '[0:v]split=2[s0][s1];[s0]scale=854:480:flags=bicubic,format=yuv420p[o0];' +
           '[s1]scale=426:240:flags=bicubic,format=yuv420p[o1]',

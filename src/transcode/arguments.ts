@@ -11,6 +11,8 @@ export interface RungOutput extends Rung {
 
 export interface ArgumentsInput {
   readonly options: Pick<LadderOptions, 'encoder' | 'preset' | 'vaapiDevice'>;
+  /** Of what is fed on standard input. */
+  readonly format: 'flv' | 'matroska';
   readonly source: { readonly width: number; readonly height: number };
   /** Ticks of 90 kHz a frame, may be fractional; undefined when the rate varies. */
   readonly frameTicks: number | undefined;
@@ -24,9 +26,11 @@ export const FIRST_OUTPUT_FD = 3;
 
 const TIMESCALE = 90_000;
 const NOMINAL_RATE = 30;
+/** Largest picture that is decoded, whatever the stream says of itself later on: 8192 by 4320. */
+const MAX_PIXELS = 8192 * 4320;
 
 /**
- * ffmpeg's arguments: FLV on stdin, one decode, every rung as FLV on a pipe of its own, frames out with the very
+ * ffmpeg's arguments: one file on stdin, one decode, every rung as FLV on a pipe of its own, frames out with the very
  * milliseconds they came in with.
  *
  * - One decoder thread where one is enough: each more holds a frame.
@@ -40,6 +44,7 @@ export function buildArguments(input: ArgumentsInput): string[] {
     ...['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'warning'],
     ...recipe.globalArguments(input.options),
     ...['-threads', `${decoderThreads(source.width * source.height, rateOf(input.frameTicks), input.cores)}`],
+    ...['-max_pixels', `${MAX_PIXELS}`],
     ...[
       '-fpsprobesize',
       '0',
@@ -48,7 +53,7 @@ export function buildArguments(input: ArgumentsInput): string[] {
       '-protocol_whitelist',
       'pipe',
       '-f',
-      'flv',
+      input.format,
       '-i',
       'pipe:0',
     ],

@@ -121,7 +121,7 @@ function open(options: Partial<AudioFarmOptions> = {}, maxRunMs?: number) {
   );
   const publisher = new RecordedPublisher(
     'studio',
-    { protocol: 'rtmp', session: 's', remoteAddress: 'a', timescale: 1000, wrapBits: 32 },
+    { protocol: 'rtmp', role: 'primary', session: 's', remoteAddress: 'a', timescale: 1000, wrapBits: 32 },
     () => {},
   );
   const feed = farm.open(publisher);

@@ -1,15 +1,16 @@
 import { type Clock, every, type Timer } from '../base/clock.ts';
-import type { ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { ForeignAudioFeed } from '../stream/foreign-audio.ts';
 import type { Publisher } from '../stream/publisher.ts';
 import { TimestampUnwrapper } from '../stream/unwrap.ts';
 import { AudioBacklog, type FedTag } from './audio-backlog.ts';
+import { AudioLine, isStepBack } from './audio-line.ts';
 import type { AudioMetrics, AudioRestartReason } from './audio-metrics.ts';
-import { AudioRun, type AudioRunEnd, type AudioRunHost, type EncodedAudio } from './audio-run.ts';
+import { AudioRun, type AudioRunHost, type EncodedAudio } from './audio-run.ts';
 import { type AudioSource, readAudioSource } from './audio-source.ts';
-import type { SpawnEncoder } from './encoder-process.ts';
-import { planRestart, STABLE_MS } from './restart-policy.ts';
+import type { EncoderEnd, SpawnEncoder } from './encoder-process.ts';
+import { FailureAccount } from './failure-account.ts';
+import { STABLE_MS } from './restart-policy.ts';
 import { isHung, type WatchdogLimits } from './watchdog.ts';
 
 /** The part of the ladder's options that concerns audio. */
@@ -40,20 +41,9 @@ export interface AudioEncoderDeps {
   readonly maxRunMs?: number | undefined;
 }
 
-/** A stretch of the source's clock that goes on evenly, and the file that it is fed as. */
-interface Line {
-  readonly source: AudioSource;
-  /** Source time of its first tag. */
-  readonly originMs: number;
-  /** The source's clock stepped back before it: its times are not to be compared with earlier ones. */
-  stepsBack: boolean;
-  /** Source time of the newest frame that came of it. */
-  lastOutMs: number | undefined;
-}
-
 interface Run {
   readonly process: AudioRun;
-  readonly line: Line;
+  readonly line: AudioLine;
   /** The configuration that the publisher was told for it. */
   config: Uint8Array | undefined;
 }
@@ -62,10 +52,10 @@ type State =
   /** Nothing to encode. */
   | { readonly kind: 'idle' }
   /** A process starts with the next tag. */
-  | { readonly kind: 'armed'; readonly line: Line }
+  | { readonly kind: 'armed'; readonly line: AudioLine }
   | {
       readonly kind: 'running';
-      readonly line: Line;
+      readonly line: AudioLine;
       readonly run: Run;
       /** Since when it owes audio, monotonic milliseconds; undefined when it owes none. */
       owingSinceMs: number | undefined;
@@ -73,23 +63,15 @@ type State =
       killedFor: AudioRestartReason | undefined;
     }
   /** A process starts when the timer runs out. */
-  | { readonly kind: 'waiting'; readonly line: Line; readonly timer: Timer; readonly dueMs: number }
+  | { readonly kind: 'waiting'; readonly line: AudioLine; readonly timer: Timer; readonly dueMs: number }
   | { readonly kind: 'closed' };
 
 /** The clock of RTMP. */
 const WRAP_BITS = 32;
 const TIMESCALE = 1000;
 const WRAP_MS = 2 ** WRAP_BITS;
-/** Samples in an AAC frame. */
-const FRAME_SAMPLES = 1024;
-/** Where the fed file's clock starts: the first frame lies before the first sample. */
-const LEAD_MS = 1000;
 /** After this the fed file's clock nears the 31 bits that FLV has: twelve days. */
 const DEFAULT_MAX_RUN_MS = 2 ** 30;
-/** A smaller step back of the source's clock is disorder. */
-const STEP_BACK_MS = 100;
-/** A longer step forward is a new clock; a shorter one is audio that is missing. */
-const STEP_FORWARD_MS = 10_000;
 /** What a decoder is given before the first sample that counts: MP3 frames lean on the ones before. */
 const PREROLL_MS = 300;
 /** What is kept for another process: audio that is older would come too late for viewers. */
@@ -102,12 +84,6 @@ const TAIL_MS = 1000;
 /** A source that changes all the time gets no more than one new process in this time. */
 const CHANGE_EVERY_MS = 1000;
 
-const CODES: Readonly<Partial<Record<AudioRestartReason, ErrorCode>>> = {
-  exited: 'TRANSCODE_ENCODER_EXITED',
-  hung: 'TRANSCODE_ENCODER_HUNG',
-  malformed: 'TRANSCODE_OUTPUT_MALFORMED',
-};
-
 /**
  * Makes AAC of one publisher's audio and gives it to the same publisher. It keeps the encoder alive: one that dies or
  * hangs is replaced and fed again what it had not given yet. Until it can be, the stream goes on without audio.
@@ -115,6 +91,8 @@ const CODES: Readonly<Partial<Record<AudioRestartReason, ErrorCode>>> = {
 export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
   readonly #publisher: Publisher;
   readonly #deps: AudioEncoderDeps;
+  /** Degraded while audio is missing. */
+  readonly #account: FailureAccount;
   readonly #maxRunMs: number;
   readonly #look: Timer;
   readonly #backlog = new AudioBacklog(BACKLOG);
@@ -128,14 +106,11 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
   /** Source time of the newest frame given. */
   #lastOutMs: number | undefined;
   #startedAtMs = Number.NEGATIVE_INFINITY;
-  #failures = 0;
-  /** It failed so often that audio is missing for a while. */
-  #degraded = false;
-  #lastCode: ErrorCode | undefined;
 
   constructor(publisher: Publisher, deps: AudioEncoderDeps) {
     this.#publisher = publisher;
     this.#deps = deps;
+    this.#account = new FailureAccount('audio encoder', deps);
     this.#maxRunMs = deps.maxRunMs ?? DEFAULT_MAX_RUN_MS;
     this.#look = every(deps.clock, LOOK_MS, () => this.#lookAtProcess());
   }
@@ -182,18 +157,17 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     const run = this.#listensTo(process);
     if (!run) return;
     const { line } = run;
-    const sourceMs = frame.fileMs - LEAD_MS + line.originMs;
+    const sourceMs = line.sourceMs(frame.fileMs);
     if (line.stepsBack) this.#lastOutMs = undefined;
     line.stepsBack = false;
-    const halfFrameMs = (FRAME_SAMPLES * 500) / line.source.sampleRate;
-    if (this.#lastOutMs !== undefined && sourceMs <= this.#lastOutMs + halfFrameMs) {
+    if (this.#lastOutMs !== undefined && sourceMs <= this.#lastOutMs + line.halfFrameMs) {
       this.#deps.metrics.dropped('behind');
       return;
     }
     this.#lastOutMs = sourceMs;
     line.lastOutMs = sourceMs;
     this.#deps.metrics.framesOut.inc();
-    if (run.config !== frame.config) this.#publisher.audioConfig(frame.config);
+    if (run.config !== frame.config) this.#publisher.audioConfig('mp4a', frame.config);
     run.config = frame.config;
     this.#publisher.write({
       kind: 'audio',
@@ -212,7 +186,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     if (this.#state.kind === 'running' && this.#state.run.process === process) this.#pump();
   }
 
-  ended(process: AudioRun, end: AudioRunEnd): void {
+  ended(process: AudioRun, end: EncoderEnd): void {
     this.#open.delete(process);
     this.#deps.metrics.processes.dec();
     const state = this.#state;
@@ -241,44 +215,37 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     if (!('line' in state)) {
       if (!this.#admitted()) return false;
       this.#deps.log.info({ codec: source.codec, sampleRate: source.sampleRate }, 'audio is encoded');
-      this.#begin(newLine(source, atMs, true));
+      this.#begin(new AudioLine(source, atMs, true));
       return true;
     }
-    const reason = this.#breakBefore(state.line, source, atMs);
+    const reason = state.line.breakBefore(source, this.#lastInMs, atMs, this.#maxRunMs);
     if (reason === undefined) return true;
     this.#deps.metrics.restarted(reason);
     this.#deps.log.info({ reason, codec: source.codec, sampleRate: source.sampleRate }, 'audio begins anew');
-    const stepsBack = state.line.stepsBack || atMs < (this.#lastInMs ?? atMs) - STEP_BACK_MS;
+    const stepsBack = state.line.stepsBack || isStepBack(this.#lastInMs, atMs);
     this.#lastInMs = undefined;
     this.#backlog.clear();
     if (state.kind === 'running') this.#retire(state.run);
-    this.#begin(newLine(source, atMs, stepsBack));
+    this.#begin(new AudioLine(source, atMs, stepsBack));
     return true;
   }
 
-  #breakBefore(line: Line, source: AudioSource, atMs: number): AudioRestartReason | undefined {
-    const stepMs = atMs - (this.#lastInMs ?? atMs);
-    if (stepMs < -STEP_BACK_MS || stepMs > STEP_FORWARD_MS) return 'jumped';
-    if (source.format !== line.source.format || source.sampleRate !== line.source.sampleRate)
-      return 'changed';
-    return atMs - line.originMs > this.#maxRunMs ? 'worn' : undefined;
-  }
-
   #admitted(): boolean {
+    const isKnown = this.#account.lastCode === 'TRANSCODE_AUDIO_NO_ROOM';
     if (this.#deps.host.admit(this)) {
-      if (this.#lastCode === 'TRANSCODE_AUDIO_NO_ROOM') this.#lastCode = undefined;
+      if (isKnown) this.#account.note(undefined);
       return true;
     }
     this.#deps.metrics.dropped('no_room');
-    if (this.#lastCode !== 'TRANSCODE_AUDIO_NO_ROOM') {
-      this.#lastCode = 'TRANSCODE_AUDIO_NO_ROOM';
-      this.#deps.log.warn({ code: this.#lastCode }, 'no room to encode this audio');
-    }
+    if (isKnown) return false;
+    const code = 'TRANSCODE_AUDIO_NO_ROOM';
+    this.#account.note(code);
+    this.#deps.log.warn({ code }, 'no room to encode this audio');
     return false;
   }
 
   /** The next process is for this line; one that waits is waited for. */
-  #begin(line: Line): void {
+  #begin(line: AudioLine): void {
     const state = this.#state;
     if (state.kind === 'waiting') {
       state.timer.cancel();
@@ -290,7 +257,7 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     else this.#state = { kind: 'armed', line };
   }
 
-  #wait(line: Line, delayMs: number): void {
+  #wait(line: AudioLine, delayMs: number): void {
     const timer = this.#deps.clock.after(Math.max(0, delayMs), () => {
       const state = this.#state;
       if (state.kind === 'waiting') this.#start(state.line);
@@ -298,16 +265,20 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     this.#state = { kind: 'waiting', line, timer, dueMs: this.#deps.clock.monotonicMs() + delayMs };
   }
 
-  #start(line: Line): void {
-    const fromSample = this.#firstSample(line);
-    if (fromSample === undefined) {
+  #start(line: AudioLine): void {
+    const { first } = this.#backlog;
+    if (!first) {
       this.#state = { kind: 'armed', line };
       return;
     }
     const { options } = this.#deps;
     this.#startedAtMs = this.#deps.clock.monotonicMs();
     const process = new AudioRun(
-      { program: options.ffmpeg, sampleRate: line.source.sampleRate, fromSample },
+      {
+        program: options.ffmpeg,
+        sampleRate: line.source.sampleRate,
+        fromSample: line.firstSample(first.sourceMs),
+      },
       this.#deps,
       this,
     );
@@ -319,29 +290,16 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     this.#pump();
   }
 
-  /**
-   * Frames of all processes of a line lie on one grid, so that the next one's go on where the last one's ended, to the
-   * sample. Undefined when there is nothing to begin with.
-   */
-  #firstSample(line: Line): number | undefined {
-    const { first } = this.#backlog;
-    if (!first) return undefined;
-    const frameOf = (sourceMs: number): number =>
-      ((sourceMs - line.originMs + LEAD_MS) * line.source.sampleRate) / (1000 * FRAME_SAMPLES);
-    const next = line.lastOutMs === undefined ? 0 : Math.round(frameOf(line.lastOutMs)) + 1;
-    return Math.max(next, Math.ceil(frameOf(first.sourceMs))) * FRAME_SAMPLES;
-  }
-
   /** Gives the process what it takes; what it does not take waits. */
   #pump(): void {
     const state = this.#state;
     if (state.kind !== 'running' || state.killedFor !== undefined) return;
-    const { process } = state.run;
+    const { process, line } = state.run;
     while (process.ready) {
       const tag = this.#backlog.take();
       if (!tag) return;
       this.#deps.metrics.framesIn.inc();
-      process.feed(tag.sourceMs - state.line.originMs + LEAD_MS, tag.body);
+      process.feed(line.fileMs(tag.sourceMs), tag.body);
     }
   }
 
@@ -376,28 +334,17 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     this.#lastOutMs = undefined;
   }
 
-  #failed(line: Line, reason: AudioRestartReason, end: AudioRunEnd): void {
-    const missing = end.exit.kind === 'missing';
-    const plan = planRestart(this.#failures, { ranMs: end.ranMs, missing }, this.#deps.random());
-    this.#failures = plan.failures;
+  #failed(line: AudioLine, reason: AudioRestartReason, end: EncoderEnd): void {
     this.#deps.metrics.restarted(reason);
-    const code = missing ? 'TRANSCODE_FFMPEG_MISSING' : (CODES[reason] ?? 'INTERNAL');
-    const retryMs = Math.round(plan.delayMs);
-    const fields = { code, exit: end.exit, lines: end.lines, failures: plan.failures, retryMs };
-    // A row of failures that goes on is known.
-    const isKnown = this.#degraded && this.#lastCode === code;
-    this.#degraded = plan.degraded;
-    if (isKnown) this.#deps.log.debug(fields, 'audio encoder failed again');
-    else this.#deps.log.warn(fields, 'audio encoder failed');
-    this.#lastCode = code;
-    if (plan.delayMs === 0) this.#start(line);
-    else this.#wait(line, plan.delayMs);
+    const { degraded, delayMs } = this.#account.failed(end, reason);
+    if (degraded) this.#account.degrade();
+    if (delayMs === 0) this.#start(line);
+    else this.#wait(line, delayMs);
   }
 
   #noteWorks(process: AudioRun): void {
-    if (this.#lastCode === undefined || process.ranMs < STABLE_MS) return;
-    this.#lastCode = undefined;
-    this.#degraded = false;
+    if (this.#account.lastCode === undefined || process.ranMs < STABLE_MS) return;
+    this.#account.recovered();
     this.#deps.log.info({}, 'audio goes on');
   }
 
@@ -414,10 +361,6 @@ export class AudioEncoder implements ForeignAudioFeed, AudioRunHost {
     state.killedFor = 'hung';
     process.kill();
   }
-}
-
-function newLine(source: AudioSource, originMs: number, stepsBack: boolean): Line {
-  return { source, originMs, stepsBack, lastOutMs: undefined };
 }
 
 /** The representative from 0 on. */

@@ -6,7 +6,7 @@ import { FlvReader, type FlvTag } from '../media/flv-reader.ts';
 import { writeFlvAudio, writeFlvAudioStart } from '../media/flv-writer.ts';
 import { buildAudioArguments } from './audio-arguments.ts';
 import { EncoderMessages } from './encoder-messages.ts';
-import type { EncoderExit, EncoderProcess, SpawnEncoder } from './encoder-process.ts';
+import type { EncoderEnd, EncoderExit, EncoderProcess, SpawnEncoder } from './encoder-process.ts';
 
 export interface AudioRunSetup {
   /** The ffmpeg program. */
@@ -23,17 +23,6 @@ export interface AudioRunDeps {
   readonly spawn: SpawnEncoder;
 }
 
-/** How a run ended. */
-export interface AudioRunEnd {
-  readonly exit: EncoderExit;
-  /** What it put out was not what we asked for. */
-  readonly malformed: boolean;
-  /** The last lines of its error output. */
-  readonly lines: readonly string[];
-  /** From its first frame to its last, milliseconds; 0 when it gave none. */
-  readonly ranMs: number;
-}
-
 /** One encoded frame. */
 export interface EncodedAudio {
   /** On the fed file's clock. */
@@ -48,7 +37,7 @@ export interface AudioRunHost {
   encoded(run: AudioRun, frame: EncodedAudio): void;
   /** It takes more. */
   drained(run: AudioRun): void;
-  ended(run: AudioRun, end: AudioRunEnd): void;
+  ended(run: AudioRun, end: EncoderEnd): void;
 }
 
 /** An AAC frame has at most 6144 bits a channel. */

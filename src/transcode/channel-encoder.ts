@@ -5,9 +5,10 @@ import type { LadderSink } from '../stream/ladder.ts';
 import type { Sample, Timeline, VideoTrack } from '../stream/track.ts';
 import type { Channel, ChannelDeps, ChannelStatus, StreamReader } from './channel.ts';
 import { ChannelHealth } from './channel-health.ts';
-import { EncoderSession, type SessionEnd, type SessionHost } from './encoder-session.ts';
+import { ChannelInput, readCached } from './channel-input.ts';
+import type { EncoderEnd } from './encoder-process.ts';
+import { EncoderSession, type SessionHost } from './encoder-session.ts';
 import type { LadderPlan, Rung } from './ladder-choice.ts';
-import { QueueLag } from './queue-lag.ts';
 import { RungDelivery } from './rung-delivery.ts';
 import { SessionTails } from './session-tails.ts';
 import { NOTHING_SHED, observeLag, type ShedState } from './shed-policy.ts';
@@ -54,15 +55,11 @@ export class ChannelEncoder implements Channel, SessionHost {
   readonly #delivery: RungDelivery;
   readonly #tails: SessionTails;
   readonly #health: ChannelHealth;
-  readonly #queueLag = new QueueLag();
+  readonly #input: ChannelInput;
   readonly #look: Timer;
   /** Runs whose process is not gone yet. */
   readonly #open = new Set<EncoderSession>();
   #state: State = { kind: 'idle' };
-  #reader: StreamReader | undefined;
-  #seenDropped = 0;
-  /** Of the newest frame that was read again and is still to be fed. */
-  #backlogPts = 0;
   #seenHung = false;
   /** Why the current run is being ended by us. */
   #killedFor: RestartReason | undefined;
@@ -77,7 +74,12 @@ export class ChannelEncoder implements Channel, SessionHost {
     this.#tails = new SessionTails(deps.clock);
     this.#health = new ChannelHealth(deps);
     this.#look = every(deps.clock, LOOK_MS, () => this.#lookAtEncoder());
-    this.#readFrom(this.#subscribe(), []);
+    this.#input = new ChannelInput(stream, deps, {
+      feed: (frame) => this.#feed(frame),
+      signal: (event) => this.#signal(event),
+      broken: (error) => this.#broken(error),
+    });
+    this.#input.readFrom(this.#input.subscribe());
   }
 
   get state(): ChannelState {
@@ -140,7 +142,7 @@ export class ChannelEncoder implements Channel, SessionHost {
     this.#delivery.sample(rung, sample);
   }
 
-  ended(session: EncoderSession, end: SessionEnd): void {
+  ended(session: EncoderSession, end: EncoderEnd): void {
     this.#open.delete(session);
     const state = this.#state;
     const wasTail = this.#tails.ended(session);
@@ -151,44 +153,15 @@ export class ChannelEncoder implements Channel, SessionHost {
     if (this.#streamOver && this.#state.kind !== 'closed') this.#done();
   }
 
-  #subscribe(): StreamReader {
-    return this.#deps.source.subscribe(this.stream, { replay: true, ...this.#deps.queue });
-  }
-
   /** Undefined when the stream is not known any more, which is its end. */
   #subscribeAgain(): StreamReader | undefined {
     try {
-      return this.#subscribe();
+      return this.#input.subscribe();
     } catch (error) {
       this.#deps.log.debug({ code: errorCode(error) }, 'stream gone');
       this.#signal({ type: 'end' });
       return undefined;
     }
-  }
-
-  /** From now on events come from this reader, after frames that were read already. */
-  #readFrom(reader: StreamReader, backlog: readonly Sample[]): void {
-    this.#reader?.close();
-    this.#reader = reader;
-    this.#seenDropped = 0;
-    this.#backlogPts = backlog.at(-1)?.pts ?? 0;
-    this.#pump(reader, backlog).catch((error: unknown) => this.#broken(error));
-  }
-
-  async #pump(reader: StreamReader, backlog: readonly Sample[]): Promise<void> {
-    for (const sample of backlog) {
-      if (this.#reader !== reader) return;
-      await this.#feed(sample);
-    }
-    for await (const event of reader) {
-      if (this.#reader !== reader) return;
-      this.#queueLag.read(
-        event.type === 'sample' && event.sample.kind === 'video' ? event.sample.pts : undefined,
-      );
-      if (event.type !== 'sample') this.#signal(event);
-      else if (event.sample.kind === 'video') await this.#feed(event.sample);
-    }
-    if (this.#reader === reader) this.#signal({ type: 'end' });
   }
 
   #signal(event: Exclude<StreamEvent, { readonly type: 'sample' }>): void {
@@ -314,7 +287,7 @@ export class ChannelEncoder implements Channel, SessionHost {
   }
 
   /** The current run ended though there is more to encode. */
-  #encoderGone(ladder: Ladder, end: SessionEnd): void {
+  #encoderGone(ladder: Ladder, end: EncoderEnd): void {
     const reason = this.#killedFor ?? (end.malformed ? 'malformed' : 'exited');
     this.#killedFor = undefined;
     this.#tails.setCurrent(undefined);
@@ -366,7 +339,7 @@ export class ChannelEncoder implements Channel, SessionHost {
       // It is on another timeline by now, or away: what the last encoder did not give is lost.
       if (begin) this.#begin(begin);
       else this.#timelineOver();
-      this.#readFrom(reader, video);
+      this.#input.readFrom(reader, video);
       return;
     }
     const { ladder } = state;
@@ -377,7 +350,7 @@ export class ChannelEncoder implements Channel, SessionHost {
       if (from === 'splice') this.#countUncached(ladder.timeline, first, deliveredPts);
       this.#startSession(ladder, first.pts);
     }
-    this.#readFrom(reader, first ? video.slice(start) : []);
+    this.#input.readFrom(reader, first ? video.slice(start) : []);
   }
 
   #countUncached(timeline: Timeline, first: Sample, deliveredPts: number | undefined): void {
@@ -438,16 +411,13 @@ export class ChannelEncoder implements Channel, SessionHost {
     const state = this.#state;
     if (state.kind !== 'encoding') return 0;
     const { lagMs, newestFedPts } = state.session;
-    const backlogMs =
-      newestFedPts === undefined ? 0 : Math.max(0, (this.#backlogPts - newestFedPts) / TICKS_PER_MS);
-    return lagMs + backlogMs + this.#queueLag.lagMs(this.#reader?.queuedEvents ?? 0);
+    return lagMs + this.#input.waitingMs(newestFedPts);
   }
 
   #countOverflow(): void {
-    const dropped = this.#reader?.droppedSamples ?? 0;
+    const dropped = this.#input.takeDropped();
     // While nothing is encoded, nothing that was dropped is missed.
-    if (this.#state.kind === 'encoding') this.#deps.metrics.dropped('overflow', dropped - this.#seenDropped);
-    this.#seenDropped = dropped;
+    if (this.#state.kind === 'encoding') this.#deps.metrics.dropped('overflow', dropped);
   }
 
   /** A fault of ours must not take the stream with it. */
@@ -469,22 +439,9 @@ export class ChannelEncoder implements Channel, SessionHost {
     this.#look.cancel();
     this.#delivery.close();
     this.#tails.close();
-    const reader = this.#reader;
-    this.#reader = undefined;
-    reader?.close();
+    this.#input.close();
     for (const session of this.#open) session.kill();
   }
-}
-
-/** What a reader that was just made has: the stream's timeline and its cached video. */
-function readCached(reader: StreamReader): { begin: Timeline | undefined; video: Sample[] } {
-  let begin: Timeline | undefined;
-  const video: Sample[] = [];
-  for (let event = reader.read(); event; event = reader.read()) {
-    if (event.type === 'begin') begin = event.timeline;
-    else if (event.type === 'sample' && event.sample.kind === 'video') video.push(event.sample);
-  }
-  return { begin, video };
 }
 
 function idsOf(rungs: readonly Rung[]): string {

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { SessionEnd } from './encoder-session.ts';
-import { planRestart } from './restart-policy.ts';
+import type { EncoderEnd } from './encoder-process.ts';
+import { FailureAccount } from './failure-account.ts';
 import { overloadDelayMs } from './shed-policy.ts';
 import type { RestartReason, TranscodeMetrics } from './transcode-metrics.ts';
 
@@ -11,31 +11,24 @@ export interface HealthDeps {
   readonly random: () => number;
 }
 
-const CODES: Readonly<Partial<Record<RestartReason, ErrorCode>>> = {
-  exited: 'TRANSCODE_ENCODER_EXITED',
-  hung: 'TRANSCODE_ENCODER_HUNG',
-  malformed: 'TRANSCODE_OUTPUT_MALFORMED',
-};
-
 /**
- * The account of how one channel's encoders fare: what failed, when to try again, and whether the stream has to go
- * out without rungs meanwhile. Each failure is a log line, but for those that only repeat what is known.
+ * How one channel's encoders fare: what failed or was too slow, when to try again, and whether the stream has to go out
+ * without rungs meanwhile.
  */
 export class ChannelHealth {
   readonly #deps: HealthDeps;
-  #failures = 0;
+  readonly #account: FailureAccount;
   #overloads = 0;
   #restarts = 0;
-  #degraded = false;
-  #lastCode: ErrorCode | undefined;
 
   constructor(deps: HealthDeps) {
     this.#deps = deps;
+    this.#account = new FailureAccount('encoder', deps);
   }
 
   /** The stream goes out without rungs until an encoder has shown that it runs. */
   get degraded(): boolean {
-    return this.#degraded;
+    return this.#account.degraded;
   }
 
   get restarts(): number {
@@ -44,7 +37,7 @@ export class ChannelHealth {
 
   /** Why nothing is encoded, or why the last encoder was replaced. */
   get lastCode(): ErrorCode | undefined {
-    return this.#lastCode;
+    return this.#account.lastCode;
   }
 
   /** An encoder is replaced. */
@@ -54,25 +47,17 @@ export class ChannelHealth {
   }
 
   /** An encoder failed; gives the time until the next is tried. The channel may be degraded then. */
-  failed(end: SessionEnd, reason: RestartReason): number {
-    const missing = end.exit.kind === 'missing';
-    const plan = planRestart(this.#failures, { ranMs: end.ranMs, missing }, this.#deps.random());
-    this.#failures = plan.failures;
-    const code = missing ? 'TRANSCODE_FFMPEG_MISSING' : (CODES[reason] ?? 'INTERNAL');
-    const retryMs = Math.round(plan.delayMs);
-    const fields = { code, exit: end.exit, lines: end.lines, failures: plan.failures, retryMs };
-    const isKnown = this.#degraded && this.#lastCode === code;
-    if (isKnown) this.#deps.log.debug(fields, 'encoder failed again');
-    else this.#deps.log.warn(fields, 'encoder failed');
-    this.#lastCode = code;
+  failed(end: EncoderEnd, reason: RestartReason): number {
+    const plan = this.#account.failed(end, reason);
     if (plan.degraded) this.#degrade();
     return plan.delayMs;
   }
 
   /** A rung was too slow; `left` others go on. Without any the channel is degraded. */
   tooSlow(rung: string | undefined, left: number, lagMs: number): void {
-    this.#lastCode = 'TRANSCODE_TOO_SLOW';
-    const fields = { code: this.#lastCode, rung, left, lagMs: Math.round(lagMs) };
+    const code = 'TRANSCODE_TOO_SLOW';
+    this.#account.note(code);
+    const fields = { code, rung, left, lagMs: Math.round(lagMs) };
     this.#deps.log.warn(fields, 'encoder too slow, rung left out');
     if (left === 0) this.#degrade();
   }
@@ -84,13 +69,14 @@ export class ChannelHealth {
 
   /** There is no room among the other streams. */
   refused(reason: string | undefined): void {
-    this.#lastCode = 'TRANSCODE_NO_ROOM';
-    this.#deps.log.warn({ code: this.#lastCode, reason }, 'no room to encode this stream');
+    const code = 'TRANSCODE_NO_ROOM';
+    this.#account.note(code);
+    this.#deps.log.warn({ code, reason }, 'no room to encode this stream');
   }
 
   /** Room was found. */
   admitted(): void {
-    this.#lastCode = undefined;
+    this.#account.note(undefined);
   }
 
   /** A rung that was too slow is tried again. */
@@ -101,14 +87,12 @@ export class ChannelHealth {
 
   /** An encoder has shown that it runs. */
   recovered(rungs: readonly string[]): void {
-    this.#degraded = false;
-    this.#lastCode = undefined;
+    this.#account.recovered();
     this.#deps.log.info({ rungs }, 'encoding goes on');
   }
 
   #degrade(): void {
-    if (this.#degraded) return;
-    this.#degraded = true;
-    this.#deps.log.warn({ code: this.#lastCode }, 'encoding stopped, the source goes out alone');
+    if (this.#account.degrade())
+      this.#deps.log.warn({ code: this.lastCode }, 'encoding stopped, the source goes out alone');
   }
 }

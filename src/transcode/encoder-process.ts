@@ -4,6 +4,17 @@ export type EncoderExit =
   | { readonly kind: 'missing' }
   | { readonly kind: 'exited'; readonly code: number | null; readonly signal: string | null };
 
+/** How a run of an encoder ended. */
+export interface EncoderEnd {
+  readonly exit: EncoderExit;
+  /** What it put out was not what we asked for. */
+  readonly malformed: boolean;
+  /** The last lines of its error output. */
+  readonly lines: readonly string[];
+  /** From its first frame to its last, milliseconds; 0 when it gave none. */
+  readonly ranMs: number;
+}
+
 /** What the process tells whoever started it. Never called before `spawn` returned, nothing after `exited`. */
 export interface EncoderEvents {
   /** Bytes of one output, counted from 0. They are the receiver's from then on. */

@@ -2,12 +2,12 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { parseVideoTag } from '../media/flv.ts';
 import { FlvReader, type FlvTag } from '../media/flv-reader.ts';
-import { writeFlvFrame, writeFlvStart } from '../media/flv-writer.ts';
 import { inspectAccessUnit, normalizeAccessUnit, parseAvcConfig } from '../media/h264.ts';
 import type { Sample, VideoTrack } from '../stream/track.ts';
 import { buildArguments, rateOf } from './arguments.ts';
+import { encoderInput, type EncoderInput } from './encoder-input.ts';
 import { EncoderMessages } from './encoder-messages.ts';
-import type { EncoderExit, EncoderProcess, SpawnEncoder } from './encoder-process.ts';
+import type { EncoderEnd, EncoderExit, EncoderProcess, SpawnEncoder } from './encoder-process.ts';
 import { FedFrames, type FedFrame } from './fed-frames.ts';
 import type { Rung } from './ladder-choice.ts';
 import type { LadderOptions } from './ladder-options.ts';
@@ -40,22 +40,11 @@ export interface SessionDeps {
   readonly cores: number;
 }
 
-/** How a run ended. */
-export interface SessionEnd {
-  readonly exit: EncoderExit;
-  /** What it put out was not what we asked for. */
-  readonly malformed: boolean;
-  /** The last lines of its error output. */
-  readonly lines: readonly string[];
-  /** From its first frame to its last, milliseconds; 0 when it gave none. */
-  readonly ranMs: number;
-}
-
 /** Who started the run. Never called during the constructor. */
 export interface SessionHost {
   track(session: EncoderSession, rung: Rung, track: VideoTrack): void;
   sample(session: EncoderSession, rung: Rung, sample: Sample): void;
-  ended(session: EncoderSession, end: SessionEnd): void;
+  ended(session: EncoderSession, end: EncoderEnd): void;
 }
 
 interface Output {
@@ -73,11 +62,6 @@ const TICKS_PER_MS = 90;
 const VIDEO_TIMESCALE = 90_000;
 /** Where the fed file's clock starts: room for decode times that lie before the first presentation. */
 const LEAD_MS = 10_000;
-/**
- * With B-frames decode times are fed so much earlier: FLV readers distrust a file in which a frame is shown before it
- * is decoded, which is how the hub's times may be.
- */
-const REORDER_SHIFT_MS = 4000;
 /** Frames a decoder may rightly hold when there are B-frames; without them one may be lost to it. */
 const REORDER_DEPTH = 16;
 const LOST_FRAMES = 1;
@@ -103,7 +87,7 @@ export class EncoderSession {
   #blocked = false;
   #over = false;
   #malformed = false;
-  readonly #shiftMs: number;
+  readonly #input: EncoderInput;
   /** Frames the decoder's threads hold. */
   readonly #heldByThreads: number;
   /** Frames were fed that are not shown when they are decoded. */
@@ -129,13 +113,11 @@ export class EncoderSession {
       lastAtMs: undefined,
       held: undefined,
     }));
-    const { config, cadence } = setup.source;
-    this.#shiftMs = parseAvcConfig(config)?.picture.maxReorderFrames === 0 ? 0 : REORDER_SHIFT_MS;
-    const { width, height } = setup.source;
+    this.#input = encoderInput(setup.source);
+    const { width, height, cadence } = setup.source;
     this.#heldByThreads = decoderThreads(width * height, rateOf(cadence.frameTicks), deps.cores) - 1;
     this.#process = this.#spawn();
-    const frameRate = cadence.frameTicks === undefined ? undefined : VIDEO_TIMESCALE / cadence.frameTicks;
-    this.#write(writeFlvStart({ config, frameRate }));
+    this.#write(this.#input.start());
   }
 
   get pid(): number | undefined {
@@ -192,13 +174,17 @@ export class EncoderSession {
   feed(sample: Sample): void {
     if (this.#over) return;
     const ptsMs = this.#fed.msOf(sample.pts);
-    const dtsMs = Math.max(this.#lastDtsMs + 1, Math.min(this.#fed.msOf(sample.dts) - this.#shiftMs, ptsMs));
+    const wantedMs = this.#fed.msOf(sample.dts) - this.#input.decodeShiftMs;
+    const dtsMs = Math.max(this.#lastDtsMs + 1, Math.min(wantedMs, ptsMs));
     if (sample.pts !== sample.dts) this.#reorders = true;
     this.#lastDtsMs = dtsMs;
     this.#newestFedPts = Math.max(this.#newestFedPts ?? sample.pts, sample.pts);
     this.#remember(sample);
     this.#deps.metrics.framesIn.inc();
-    this.#write(writeFlvFrame({ dtsMs, ptsMs: Math.max(ptsMs, dtsMs), key: sample.key, data: sample.data }));
+    const { key, data } = sample;
+    // FLV cannot say that a frame is shown before it is decoded; the other format has no decode times.
+    const shownMs = this.#input.format === 'flv' ? Math.max(ptsMs, dtsMs) : ptsMs;
+    this.#write(this.#input.frame({ dtsMs, ptsMs: shownMs, key, data }));
   }
 
   /** No more will be fed: the run gives what is left and ends. */
@@ -220,6 +206,7 @@ export class EncoderSession {
     const { source, rungs } = this.#setup;
     const args = buildArguments({
       options,
+      format: this.#input.format,
       source,
       frameTicks: source.cadence.frameTicks,
       cores,

@@ -19,6 +19,8 @@ export interface CountedFinding extends Finding {
   count: number;
 }
 
+/** A longer message is cut: what a manifest says may be part of it. */
+const MAX_MESSAGE = 1000;
 /** Resources told apart for one rule; more are counted under the last. */
 const MAX_RESOURCES_PER_RULE = 20;
 
@@ -37,7 +39,7 @@ export class FindingLog {
       return;
     }
     this.#resources.set(finding.rule, resources + 1);
-    this.#byKey.set(key, { ...finding, count: 1 });
+    this.#byKey.set(key, { ...finding, message: clip(finding.message), count: 1 });
   }
 
   /** Errors first, each group in the order in which it was first seen. */
@@ -49,4 +51,8 @@ export class FindingLog {
   #last(finding: Finding): CountedFinding | undefined {
     return [...this.#byKey.values()].findLast(({ rule }) => rule === finding.rule);
   }
+}
+
+function clip(message: string): string {
+  return message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
 }

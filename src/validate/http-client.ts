@@ -4,10 +4,20 @@ import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { Clock } from '../base/clock.ts';
+import { printable } from './printable.ts';
 import type { ChunkArrival, Fetcher, FetchFailureReason, FetchOptions, FetchOutcome } from './fetcher.ts';
 
 /** Redirects followed for one request. */
 const MAX_REDIRECTS = 5;
+/** What servers may make the client hold. */
+export interface HttpLimits {
+  /** Bytes of unfinished bodies, of all requests together. */
+  readonly maxHeldBytes: number;
+  /** Pieces that one body may come in. */
+  readonly maxPieces: number;
+}
+
+const LIMITS: HttpLimits = { maxHeldBytes: 512 * 1024 * 1024, maxPieces: 200_000 };
 /** Connections to one server: held playlists, hinted parts and media of all renditions side by side. */
 const MAX_CONNECTIONS = 64;
 
@@ -28,6 +38,9 @@ class FetchError extends Error {
   }
 }
 
+/** The server closed a kept connection before it answered. */
+class StaleConnection extends Error {}
+
 /** One answer as it came off the wire. */
 interface RawAnswer {
   readonly message: IncomingMessage;
@@ -39,11 +52,14 @@ interface RawAnswer {
 /** Fetches over HTTP/1.1 with kept connections. Close it when done. */
 export class HttpClient implements Fetcher {
   readonly #clock: Clock;
+  readonly #limits: HttpLimits;
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
   readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
+  #heldBytes = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, limits: HttpLimits = LIMITS) {
     this.#clock = clock;
+    this.#limits = limits;
   }
 
   async get(url: string, options: FetchOptions): Promise<FetchOutcome> {
@@ -94,7 +110,7 @@ export class HttpClient implements Fetcher {
   ): Promise<FetchOutcome> {
     let at = url;
     for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-      const raw = await this.#once(at, options, signal);
+      const raw = await this.#send(at, options, signal);
       const status = raw.message.statusCode ?? 0;
       const { location } = raw.message.headers;
       if (status >= 300 && status < 400 && location !== undefined) {
@@ -120,7 +136,22 @@ export class HttpClient implements Fetcher {
     throw new FetchError('too-many-redirects', `more than ${MAX_REDIRECTS} redirects`);
   }
 
-  #once(url: string, options: FetchOptions, signal: AbortSignal): Promise<RawAnswer> {
+  /** A kept connection that the server closes just when it is used again is its right: then a new one is asked. */
+  async #send(url: string, options: FetchOptions, signal: AbortSignal): Promise<RawAnswer> {
+    try {
+      return await this.#once(url, options, signal);
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error;
+      return this.#once(url, options, signal, { agent: false });
+    }
+  }
+
+  #once(
+    url: string,
+    options: FetchOptions,
+    signal: AbortSignal,
+    fresh: { readonly agent?: false } = {},
+  ): Promise<RawAnswer> {
     return new Promise((resolve, reject) => {
       const target = parseTarget(url);
       const secure = target.protocol === 'https:';
@@ -128,8 +159,11 @@ export class HttpClient implements Fetcher {
         agent: secure ? this.#https : this.#http,
         headers: { 'user-agent': 'headwater-validate', ...options.headers },
         signal,
+        ...fresh,
       });
-      request.on('error', reject);
+      request.on('error', (error: NodeJS.ErrnoException) =>
+        reject(request.reusedSocket && error.code === 'ECONNRESET' ? new StaleConnection() : error),
+      );
       request.on('response', (message) => {
         this.#collect(message, options.maxBytes).then(resolve, reject);
       });
@@ -145,8 +179,10 @@ export class HttpClient implements Fetcher {
     return new Promise((resolve, reject) => {
       message.on('data', (data: Uint8Array) => {
         sizeBytes += data.length;
-        if (sizeBytes > maxBytes) {
-          message.destroy(new FetchError('too-large', `the body is longer than ${maxBytes} bytes`));
+        this.#heldBytes += data.length;
+        const excess = this.#excessOf(sizeBytes, pieces.length, maxBytes);
+        if (excess !== undefined) {
+          message.destroy(new FetchError('too-large', excess));
           return;
         }
         pieces.push(data);
@@ -154,7 +190,19 @@ export class HttpClient implements Fetcher {
       });
       message.on('error', reject);
       message.on('end', () => resolve({ message, pieces, chunks, headersMs }));
+      message.on('close', () => {
+        this.#heldBytes -= sizeBytes;
+      });
     });
+  }
+
+  /** Which limit a body is over; undefined when it is over none. */
+  #excessOf(sizeBytes: number, pieces: number, maxBytes: number): string | undefined {
+    if (sizeBytes > maxBytes) return `the body is longer than ${maxBytes} bytes`;
+    const { maxPieces, maxHeldBytes } = this.#limits;
+    if (pieces >= maxPieces) return `the body comes in more than ${maxPieces} pieces`;
+    if (this.#heldBytes <= maxHeldBytes) return undefined;
+    return `all bodies under way are longer than ${maxHeldBytes} bytes`;
   }
 }
 
@@ -192,8 +240,8 @@ function describe(
 ): { readonly reason: FetchFailureReason; readonly detail: string } {
   if (options.signal.aborted) return { reason: 'aborted', detail: 'given up' };
   if (timeout.aborted) return { reason: 'timeout', detail: `no whole answer within ${options.timeoutMs} ms` };
-  if (error instanceof FetchError) return { reason: error.reason, detail: error.message };
-  return { reason: 'network', detail: messageOf(error) };
+  if (error instanceof FetchError) return { reason: error.reason, detail: printable(error.message) };
+  return { reason: 'network', detail: printable(messageOf(error)) };
 }
 
 /** Node's AggregateError (both address families refused) has no text of its own. */

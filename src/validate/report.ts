@@ -1,14 +1,15 @@
 import type { WatchedRendition } from './contracts.ts';
 import type { CountedFinding } from './finding.ts';
+import { printable } from './printable.ts';
 import type { ValidationReport } from './validator.ts';
 
 /** Version of the JSON report's shape. Fields may be added within one version, never changed or taken away. */
 export const REPORT_SCHEMA_VERSION = 1;
 
-/** The report as one JSON document; its shape is described in docs/validate.md. */
+/** The report as one JSON document, fit for a terminal too; its shape is described in docs/validate.md. */
 export function renderJsonReport(report: ValidationReport): string {
   const { url, watched, watchedSeconds, findings } = report;
-  return JSON.stringify(
+  const json = JSON.stringify(
     {
       schemaVersion: REPORT_SCHEMA_VERSION,
       url,
@@ -34,6 +35,7 @@ export function renderJsonReport(report: ValidationReport): string {
     undefined,
     2,
   );
+  return json.split('\n').map(printable).join('\n');
 }
 
 /** The report for people: a line for each finding, then what was watched. */
@@ -45,7 +47,7 @@ export function renderTextReport(report: ValidationReport): string[] {
   return [
     ...findings.map(findingLine),
     ...(findings.length > 0 ? [''] : []),
-    `${kind}, ${watched.live ? 'live' : 'on demand'}, watched for ${watchedSeconds.toFixed(1)} s: ${url}`,
+    `${kind}, ${watched.live ? 'live' : 'on demand'}, watched for ${watchedSeconds.toFixed(1)} s: ${printable(url)}`,
     ...watched.renditions.map(renditionLine),
     `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`,
   ];
@@ -58,7 +60,7 @@ export function countOf(findings: readonly CountedFinding[], severity: CountedFi
 
 function findingLine({ severity, rule, clause, message, url, count }: CountedFinding): string {
   const times = count > 1 ? ` (${count} times)` : '';
-  return `${severity.padEnd(7)}  ${rule}  ${message}${times}\n         ${clause}  ${url}`;
+  return `${severity.padEnd(7)}  ${rule}  ${printable(message)}${times}\n         ${clause}  ${printable(url)}`;
 }
 
 function renditionLine({
@@ -75,7 +77,7 @@ function renditionLine({
     plural(segments, 'segment'),
     ...(parts > 0 ? [plural(parts, 'part')] : []),
   ];
-  return `  ${kind.padEnd(7)}  ${counts.join(', ')}, ${mediaSeconds.toFixed(1)} s, ${Math.round(bytes / 1000)} kB  ${id}`;
+  return `  ${kind.padEnd(7)}  ${counts.join(', ')}, ${mediaSeconds.toFixed(1)} s, ${Math.round(bytes / 1000)} kB  ${printable(id)}`;
 }
 
 function plural(count: number, noun: string): string {

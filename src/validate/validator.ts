@@ -63,7 +63,23 @@ async function fetchManifest(url: string, fetcher: Fetcher, signal: AbortSignal)
 }
 
 function isMpd(text: string): boolean {
-  return /^\uFEFF?\s*(<\?xml[^>]*>\s*)?(<!--[\s\S]*?-->\s*)*<(\w+:)?MPD[\s>]/.test(text);
+  const root = /<(\w+:)?MPD[\s>]/y;
+  root.lastIndex = rootOf(text);
+  return root.test(text);
+}
+
+/** Where the first element may begin: behind white space, declarations and comments. */
+function rootOf(text: string): number {
+  const space = /\s*/y;
+  for (let at = 0; ; ) {
+    space.lastIndex = at;
+    space.test(text);
+    at = space.lastIndex;
+    const end = text.startsWith('<!--', at) ? '-->' : text.startsWith('<?', at) ? '?>' : undefined;
+    const found = end === undefined ? -1 : text.indexOf(end, at);
+    if (end === undefined || found < 0) return at;
+    at = found + end.length;
+  }
 }
 
 /** By its first line, else by its name or type: a playlist with a damaged first line is still one to judge. */

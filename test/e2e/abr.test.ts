@@ -1,10 +1,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
-import { startDemoBroadcast, type DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
-import { launchBrowser } from '../support/browser.ts';
-import { statusOf } from '../support/live-client.ts';
-import { createMemoryLog } from '../support/memory-log.ts';
+import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { launchBrowser, withPage } from '../support/browser.ts';
+import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import {
@@ -33,20 +31,9 @@ let browser: Browser;
 
 beforeAll(async () => {
   server = await startServer({ set: ['ladder.rungs=480p:600k,240p:250k', 'ladder.preset=ultrafast'] });
-  const url = await server.publishUrl('demo');
-  const slash = url.lastIndexOf('/');
-  broadcast = startDemoBroadcast({
-    serverUrl: url.slice(0, slash),
-    publishKey: url.slice(slash + 1),
-    clock: systemClock,
-    log: createMemoryLog(),
-  });
+  broadcast = broadcastDemo(await server.publishUrl('demo'));
   browser = await launchBrowser();
-  await until(
-    async () => (await statusOf(`${server.mediaUrl}/live/demo/240p.m3u8`)) === 200,
-    'the ladder on the air',
-    30_000,
-  );
+  await whenListed(server, 'demo/240p');
 });
 
 afterAll(async () => {
@@ -55,16 +42,12 @@ afterAll(async () => {
   await server?.close();
 });
 
-async function watch(player: PlayerName, query: string, run: (page: Page) => Promise<void>): Promise<void> {
-  const context = await browser.newContext();
-  try {
-    const page = await context.newPage();
+function watch(player: PlayerName, query: string, run: (page: Page) => Promise<void>): Promise<void> {
+  return withPage(browser, async (page) => {
     await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&${query}`);
     await whenPlaying(page);
     await run(page);
-  } finally {
-    await context.close();
-  }
+  });
 }
 
 /** The longest that one picture was shown, milliseconds. */

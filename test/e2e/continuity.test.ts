@@ -1,10 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
-import { startDemoBroadcast, type DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
-import { launchBrowser } from '../support/browser.ts';
-import { getText, listMedia, statusOf } from '../support/live-client.ts';
-import { createMemoryLog } from '../support/memory-log.ts';
+import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { launchBrowser, withPage } from '../support/browser.ts';
+import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
+import { getText, listMedia } from '../support/live-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { PLAYERS, readPage, resetPage, whenPlaying } from '../support/watch-page.ts';
@@ -31,30 +30,20 @@ async function onAir(graceMs: number): Promise<() => void> {
   const running = await startServer({ set: [`live.graceMs=${graceMs}`] });
   server = running;
   const url = await running.publishUrl('show');
-  const slash = url.lastIndexOf('/');
   const start = (): void => {
-    broadcast = startDemoBroadcast({
-      serverUrl: url.slice(0, slash),
-      publishKey: url.slice(slash + 1),
-      clock: systemClock,
-      log: createMemoryLog(),
-    });
+    broadcast = broadcastDemo(url);
   };
   start();
-  await until(async () => (await statusOf(`${running.mediaUrl}/live/show/index.m3u8`)) === 200, 'on the air');
+  await whenListed(running, 'show/index');
   return start;
 }
 
-async function watch(player: string, run: (page: Page) => Promise<void>): Promise<void> {
-  const context = await browser.newContext();
-  try {
-    const page = await context.newPage();
+function watch(player: string, run: (page: Page) => Promise<void>): Promise<void> {
+  return withPage(browser, async (page) => {
     await page.goto(`${server?.mediaUrl}/live/show/?player=${player}&mode=stock`);
     await whenPlaying(page);
     await run(page);
-  } finally {
-    await context.close();
-  }
+  });
 }
 
 describe('a viewer', () => {

@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
-import { type DemoBroadcast, startDemoBroadcast } from '../../src/cli/demo-broadcast.ts';
-import { launchBrowser } from '../support/browser.ts';
+import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { launchBrowser, withPage } from '../support/browser.ts';
 import { childrenWith } from '../support/children.ts';
-import { getText, statusOf } from '../support/live-client.ts';
-import { createMemoryLog } from '../support/memory-log.ts';
+import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
+import { getText } from '../support/live-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import {
@@ -43,17 +42,9 @@ beforeAll(async () => {
   server = await startServer({
     set: ['ladder.rungs=240p:250k', 'ladder.preset=ultrafast', `ladder.ffmpeg=${program}`],
   });
-  const url = await server.publishUrl('demo');
-  const slash = url.lastIndexOf('/');
-  broadcast = startDemoBroadcast({
-    serverUrl: url.slice(0, slash),
-    publishKey: url.slice(slash + 1),
-    clock: systemClock,
-    log: createMemoryLog(),
-  });
+  broadcast = broadcastDemo(await server.publishUrl('demo'));
   browser = await launchBrowser();
-  const rung = `${server.mediaUrl}/live/demo/240p.m3u8`;
-  await until(async () => (await statusOf(rung)) === 200, 'the ladder on the air', 30_000);
+  await whenListed(server, 'demo/240p');
 });
 
 afterAll(async () => {
@@ -63,22 +54,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function watch(
-  player: PlayerName,
-  rendition: string,
-  run: (page: Page) => Promise<void>,
-): Promise<void> {
-  const context = await browser.newContext();
-  try {
-    const page = await context.newPage();
+function watch(player: PlayerName, rendition: string, run: (page: Page) => Promise<void>): Promise<void> {
+  return withPage(browser, async (page) => {
     await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&mode=stock`);
     await whenPlaying(page);
     await selectRendition(page, rendition);
     await whenShown(page, rendition);
     await run(page);
-  } finally {
-    await context.close();
-  }
+  });
 }
 
 /** Kills the encoder with SIGKILL and waits until there is another. */

@@ -1,10 +1,8 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startDemoBroadcast, type DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
-import { systemClock } from '../../src/base/clock.ts';
-import { collectFaults, launchBrowser } from '../support/browser.ts';
-import { statusOf } from '../support/live-client.ts';
-import { createMemoryLog } from '../support/memory-log.ts';
+import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { collectFaults, launchBrowser, withPage } from '../support/browser.ts';
+import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { PLAYERS, readPage, resetPage, whenPlaying } from '../support/watch-page.ts';
@@ -15,19 +13,9 @@ let browser: Browser;
 
 beforeAll(async () => {
   server = await startServer();
-  const url = await server.publishUrl('demo');
-  const slash = url.lastIndexOf('/');
-  broadcast = startDemoBroadcast({
-    serverUrl: url.slice(0, slash),
-    publishKey: url.slice(slash + 1),
-    clock: systemClock,
-    log: createMemoryLog(),
-  });
+  broadcast = broadcastDemo(await server.publishUrl('demo'));
   browser = await launchBrowser();
-  await until(
-    async () => (await statusOf(`${server.mediaUrl}/live/demo/index.m3u8`)) === 200,
-    'the demo broadcast on the air',
-  );
+  await whenListed(server, 'demo/index');
 });
 
 afterAll(async () => {
@@ -43,9 +31,7 @@ describe('the watch page', () => {
   it.each(CASES)(
     'plays the live stream with %s, %s settings, and the clock in the picture advances',
     async (player, mode) => {
-      const context = await browser.newContext();
-      try {
-        const page = await context.newPage();
+      await withPage(browser, async (page) => {
         const faults = collectFaults(page);
         await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&mode=${mode}`);
         const before = await whenPlaying(page);
@@ -64,9 +50,7 @@ describe('the watch page', () => {
         expect(after.fatalErrors).toBe(0);
         expect(after.state).toBe('playing');
         expect(faults.filter((fault) => !fault.includes('favicon'))).toEqual([]);
-      } finally {
-        await context.close();
-      }
+      });
     },
   );
 });

@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser } from '../support/browser.ts';
+import { launchBrowser, withPage } from '../support/browser.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { readPage } from '../support/watch-page.ts';
@@ -19,15 +19,12 @@ afterAll(async () => {
 });
 
 /** Opens a page as a phone of 360 px does. */
-async function onPhone(path: string, run: (page: Page) => Promise<void>): Promise<void> {
-  const context = await browser.newContext({ viewport: { width: 360, height: 740 }, hasTouch: true });
-  try {
-    const page = await context.newPage();
+function onPhone(path: string, run: (page: Page) => Promise<void>): Promise<void> {
+  const open = async (page: Page): Promise<void> => {
     await page.goto(server.mediaUrl + path);
     await run(page);
-  } finally {
-    await context.close();
-  }
+  };
+  return withPage(browser, open, { viewport: { width: 360, height: 740 }, hasTouch: true });
 }
 
 /** Name and role of what has the keyboard focus. */

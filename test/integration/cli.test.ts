@@ -39,11 +39,14 @@ describe('headwater', () => {
       'serve',
       'stream create',
       'stream rotate-key',
+      'stream revoke',
+      'stream show-srt',
       'stream list',
       'validate',
       'doctor',
       'check-config',
       'print-config',
+      'migrate',
     ]);
     for (const command of commands) {
       const own = await run(...command.split(' '), '--help');
@@ -132,8 +135,66 @@ describe('stream', () => {
     }
   });
 
+  it('tells the SRT passphrase with the key and again when asked, but stores it nowhere', async () => {
+    const { stderr } = await run('stream', 'create', 'concert');
+    const shown = await run('stream', 'show-srt', 'concert');
+    const passphrase = shown.stdout.trim();
+    expect(shown.code).toBe(0);
+    expect(passphrase).toMatch(/^[A-Za-z0-9_-]{32}$/);
+    expect(stderr).toContain(`srt://127.0.0.1:8890?streamid=publish:concert&passphrase=${passphrase}\n`);
+    for (const file of filesBelow(dataDir())) expect(readFileSync(file, 'utf8')).not.toContain(passphrase);
+    await run('stream', 'rotate-key', 'concert');
+    expect((await run('stream', 'show-srt', 'concert')).stdout.trim()).not.toBe(passphrase);
+  });
+
+  it('takes a key back', async () => {
+    await run('stream', 'create', 'concert');
+    expect(await run('stream', 'revoke', 'concert')).toMatchObject({ code: 0, stdout: '' });
+    expect((await run('stream', 'list')).stdout).toBe('');
+    for (const command of ['revoke', 'show-srt']) {
+      const { code, stdout, stderr } = await run('stream', command, 'concert');
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/^headwater: no stream of this name has a publish key\n$/);
+    }
+  });
+
   it('lists nothing before there is anything', async () => {
     expect(await run('stream', 'list')).toMatchObject({ code: 0, stdout: '' });
+  });
+});
+
+describe('migrate', () => {
+  const OLD = `hlsAddress: :8080
+rtspAddress: :8554
+authMethod: http
+authHTTPAddress: http://10.0.0.1/auth
+paths:
+  studio:
+    record: yes
+`;
+
+  it('prints a mediamtx.yml as ours, which check-config takes, and what is left over', async () => {
+    writeFileSync(join(cwd, 'mediamtx.yml'), OLD);
+    const { code, stdout, stderr } = await run('migrate', 'mediamtx.yml');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^not carried over:\n/);
+    expect(stderr).toContain('\n  paths.studio.record: this version does not record\n');
+    expect(stderr).toContain('\n  headwater stream create studio\n');
+    writeFileSync(join(cwd, 'headwater.yaml'), stdout);
+    expect(await run('check-config')).toEqual({ code: 0, stdout: 'headwater.yaml: ok\n', stderr: '' });
+    const printed = await run('print-config');
+    expect(printed.stdout).toMatch(/^ {2}port: 8080 # headwater\.yaml:\d+:\d+$/m);
+    expect(printed.stdout).toContain('    url: http://10.0.0.1/auth # headwater.yaml');
+  });
+
+  it.each([
+    ['no.yml', '', /^headwater: no\.yml cannot be read \(ENOENT\)\n$/],
+    ['other.yml', 'services: {}\n', /^headwater: other\.yml is not a mediamtx\.yml\n$/],
+  ])('says of %s that it is none', async (name, content, expected) => {
+    if (content !== '') writeFileSync(join(cwd, name), content);
+    const { code, stdout, stderr } = await run('migrate', name);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(expected);
   });
 });
 

@@ -91,7 +91,8 @@ const SOURCES: readonly (readonly [name: string, source: SourceFile])[] = [
   ['variable-rate', { seconds: 9, variable: true }],
 ];
 
-describe('the rungs of a stream that is pushed over RTMP', () => {
+/** Side by side: most of the time they wait for the clock of their media. */
+describe.concurrent('the rungs of a stream that is pushed over RTMP', () => {
   it.each(SOURCES)(
     'have every frame of the source %s once, at its time, and its segments',
     async (name, source) => {
@@ -113,7 +114,7 @@ describe('the rungs of a stream that is pushed over RTMP', () => {
     },
   );
 
-  it.concurrent('are offered with their sizes, codecs and rates in both manifests, and report each other', async () => {
+  it('are offered with their sizes, codecs and rates in both manifests, and report each other', async () => {
     await push('offered', { seconds: 7 });
     const base = `${server.mediaUrl}/live/offered`;
     const multivariant = await getText(`${base}/index.m3u8`);

@@ -78,7 +78,17 @@ function publish(options: ModelOptions): { mpds: string[]; patches: string[] } {
     }
     snapshots.push(now);
   };
-  window.run(9000).away().run(5000).resume(640).run(7000).reanchor(2).run(6000);
+  window
+    .run(9000)
+    .splice(4000, { plannedSeconds: 30 })
+    .run(2000)
+    .away()
+    .run(5000)
+    .resume(640)
+    .run(7000)
+    .reanchor(2)
+    .splice(0, { durationSeconds: 5 })
+    .run(6000);
   window.dependentNext = true;
   window.run(5000).away().run(33_000).resume().run(30_000).end();
   return { mpds: snapshots.map((snapshot) => snapshot.xml), patches };

@@ -296,7 +296,27 @@ const DEADLY: Attack[] = [
     encode({ payload: hex('17 00 000000') }),
   ),
   attack('publishing', 'MP3', 'codec_unsupported', encode({ type: MESSAGE.audio, payload: hex('2f ff fb') })),
-  attack('publishing', 'HEVC by FourCC', 'codec_unsupported', encode({ payload: hex('90 68766331 00') })),
+  attack('publishing', 'VVC by FourCC', 'codec_unsupported', encode({ payload: hex('90 76766331 00') })),
+  attack('publishing', 'AV1 as MPEG-2 TS', 'codec_unsupported', encode({ payload: hex('95 61763031 00') })),
+  attack('publishing', 'a FourCC cut short', 'media_invalid', encode({ payload: hex('90 6876') })),
+  attack(
+    'publishing',
+    'tracks inside tracks',
+    'media_invalid',
+    encode({ payload: hex('96 06 68766331 00 00') }),
+  ),
+  attack(
+    'publishing',
+    'a track of 16 MB',
+    'media_invalid',
+    encode({ payload: hex('96 11 68766331 00 ffffff') }),
+  ),
+  attack(
+    'publishing',
+    'endless modifiers',
+    'media_invalid',
+    encode({ payload: Buffer.alloc(999, hex('97 00 00')) }),
+  ),
   attack(
     'publishing',
     'an aggregate whose part is too long',

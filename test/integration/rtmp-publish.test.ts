@@ -146,7 +146,7 @@ describe('ffmpeg', () => {
       'flv1',
     ];
     const pushed = await run('ffmpeg', [...args, '-f', 'flv', `rtmp://127.0.0.1:${rtmp.port}/live/good`]);
-    expect(pushed.stderr).toContain('The codec Sorenson H.263 is not supported: send H.264 and AAC.');
+    expect(pushed.stderr).toContain('The codec Sorenson H.263 is not supported: send H.264, HEVC');
     const publisher = await onlyPublisher();
     expect(publisher.samples).toEqual([]);
     expect(await rtmp.closed()).toEqual({ codec_unsupported: 1 });

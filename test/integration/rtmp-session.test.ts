@@ -137,7 +137,7 @@ describe('publishing', () => {
     expect(
       publisher.samples.map((sample) => ({ ...sample, data: Buffer.from(sample.data).toString() })),
     ).toEqual([
-      { kind: 'video', dts: 0xfffffff0, compositionOffset: -2, key: false, data: 'a' },
+      { kind: 'video', track: 0, dts: 0xfffffff0, compositionOffset: -2, key: false, data: 'a' },
       { kind: 'audio', dts: 5, compositionOffset: 0, key: true, data: 'b' },
       { kind: 'audio', dts: 40, compositionOffset: 0, key: true, data: 'c' },
       { kind: 'audio', dts: 40, compositionOffset: 0, key: true, data: 'c' },
@@ -247,6 +247,7 @@ describe('authorisation', () => {
     await until(() => asked.length === 1, 'the authoriser to be asked');
     expect(asked[0]?.request).toEqual({
       protocol: 'rtmp',
+      session: expect.any(String),
       app: 'live',
       key: 'hw_key',
       query: 'token=t',

@@ -44,7 +44,7 @@ describe('serve', () => {
   it('opens every listener, names the real ports in one log line, and stops on SIGTERM with 0', async () => {
     const cli = start(['serve']);
     const ports = await listeningPorts(cli);
-    expect(Object.keys(ports).sort()).toEqual(['control', 'http', 'metrics', 'rtmp']);
+    expect(Object.keys(ports).sort()).toEqual(['control', 'http', 'metrics', 'rtmp', 'srt']);
 
     const health = await fetch(`http://127.0.0.1:${ports['control']}/healthz`);
     expect([health.status, await health.json()]).toEqual([200, { server: 'headwater', status: 'ok' }]);

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import {
   type EncoderFixture,
@@ -20,9 +20,10 @@ import { until } from '../support/until.ts';
 const IDS = ['180p', '120p'];
 const SIZE = '640x360';
 
+/** Cases that wait for the clock of their media run side by side, so that nothing is closed before all are done. */
 const open: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).toReversed()) await each.close();
+afterAll(async () => {
+  for (const each of open.toReversed()) await each.close();
 });
 
 async function encoder(options: FixtureOptions = {}): Promise<EncoderFixture> {
@@ -128,7 +129,7 @@ describe('the rungs of a source', () => {
   });
 });
 
-describe('an encoder that fails', () => {
+describe.concurrent('an encoder that fails', () => {
   let source: EncodedSource;
   beforeAll(async () => {
     source = await encodeSource({ seconds: 5, size: SIZE });
@@ -205,7 +206,7 @@ describe('an encoder that fails', () => {
   });
 });
 
-describe('an encoder that cannot run', () => {
+describe.concurrent('an encoder that cannot run', () => {
   let source: EncodedSource;
   beforeAll(async () => {
     source = await encodeSource({ seconds: 8, size: SIZE });
@@ -255,7 +256,7 @@ describe('an encoder that cannot run', () => {
   });
 });
 
-describe('an encoder that is too slow', () => {
+describe.concurrent('an encoder that is too slow', () => {
   let source: EncodedSource;
   let slow: Awaited<ReturnType<typeof fakeProgram>>;
   beforeAll(async () => {

@@ -10,6 +10,9 @@ import { HttpClient } from '../../src/validate/http-client.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => unknown;
 
+/** Connections that are closed as soon as somebody asks for more on them. */
+const spent = new WeakSet();
+
 const ANSWERS: Readonly<Record<string, Answer>> = {
   '/text': (_request, response) => response.setHeader('X-Own', 'yes').end('hello'),
   '/headers': (request, response) => response.end(JSON.stringify(request.headers)),
@@ -21,6 +24,7 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
   '/missing': (_request, response) => response.writeHead(404).end('gone'),
   '/moved': (_request, response) => response.writeHead(302, { location: 'text?moved' }).end(),
   '/circle': (_request, response) => response.writeHead(302, { location: '/circle' }).end(),
+  '/big': (_request, response) => response.end('x'.repeat(200)),
   '/endless': (_request, response) => response.write('begun'),
   '/silent': () => {},
   '/growing': async (_request, response) => {
@@ -29,6 +33,14 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
       await delay(60);
     }
     response.end();
+  },
+  '/crumbs': (_request, response) => {
+    for (let i = 0; i < 50; i++) response.write('x');
+    response.end();
+  },
+  '/once': (request, response) => {
+    spent.add(request.socket);
+    response.end('kept');
   },
   '/cut': (_request, response) => {
     response.writeHead(200, { 'content-length': '100' }).write('half');
@@ -43,7 +55,8 @@ describe('the HTTP client of the validator', () => {
 
   beforeEach(async () => {
     server = createServer((request, answer) => {
-      ANSWERS[request.url?.split('?')[0] ?? '']?.(request, answer);
+      if (spent.has(request.socket)) request.socket.resetAndDestroy();
+      else ANSWERS[request.url?.split('?')[0] ?? '']?.(request, answer);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -121,6 +134,31 @@ describe('the HTTP client of the validator', () => {
     const outcome = await get(path, options);
     expect(outcome).toMatchObject({ kind: 'failed', reason });
     if (outcome.kind === 'failed') expect(outcome.detail).not.toBe('');
+  });
+
+  it('asks again, once, when a kept connection turns out to be closed', async () => {
+    expect(Buffer.from((await response('/once')).body).toString()).toBe('kept');
+    expect(Buffer.from((await response('/text')).body).toString()).toBe('hello');
+  });
+
+  it('holds no more than its limits, in pieces or in all bodies together', async () => {
+    const narrow = new HttpClient(systemClock, { maxPieces: 20, maxHeldBytes: 100 });
+    const ask = (path: string): Promise<FetchOutcome> =>
+      narrow.get(base + path, {
+        signal: new AbortController().signal,
+        timeoutMs: 5000,
+        maxBytes: 10_000,
+        headers: {},
+      });
+    try {
+      expect(await ask('/crumbs')).toMatchObject({ kind: 'failed', reason: 'too-large' });
+      expect(await ask('/packed')).toMatchObject({ kind: 'response' });
+      expect(await ask('/missing')).toMatchObject({ status: 404 });
+      expect(await ask('/big')).toMatchObject({ kind: 'failed', reason: 'too-large' });
+      expect(await ask('/text')).toMatchObject({ kind: 'response' });
+    } finally {
+      narrow.close();
+    }
   });
 
   it('gives up when told to', async () => {

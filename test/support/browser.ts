@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 /** Where Debian, and most others, put Chromium. */
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -22,6 +22,20 @@ export async function launchBrowser(): Promise<Browser> {
   const executablePath = CHROMIUM.find((path) => existsSync(path));
   if (executablePath === undefined) throw new Error('Chromium is not installed: apt-get install chromium');
   return chromium.launch({ executablePath, args: FLAGS });
+}
+
+/** Runs something with a page of its own, without cookies or cache of others, and closes it. */
+export async function withPage(
+  browser: Browser,
+  run: (page: Page) => Promise<void>,
+  options: BrowserContextOptions = {},
+): Promise<void> {
+  const context = await browser.newContext(options);
+  try {
+    await run(await context.newPage());
+  } finally {
+    await context.close();
+  }
 }
 
 /** What went wrong on a page, as it happened: script errors, console errors, requests refused with 4xx or 5xx. */

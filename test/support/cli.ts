@@ -48,7 +48,7 @@ export function runCli(args: readonly string[], options: CliOptions): RunningCli
 }
 
 /** Flags that put every listener on a free loopback port. */
-export const FREE_PORTS = ['rtmp', 'http', 'control', 'metrics'].flatMap((name) => [
+export const FREE_PORTS = ['rtmp', 'srt', 'http', 'control', 'metrics'].flatMap((name) => [
   '--set',
   `${name}.port=0`,
   '--set',

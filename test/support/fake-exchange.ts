@@ -61,6 +61,10 @@ export class FakeRequest implements HttpRequest {
     return Promise.resolve(this.#init.body ?? new Uint8Array());
   }
 
+  async *bodyPieces(): AsyncGenerator<Uint8Array> {
+    if (this.#init.body) yield this.#init.body;
+  }
+
   #read(value: string): string {
     if (!this.#readable) throw new Error('the request was read after its handler had returned');
     return value;

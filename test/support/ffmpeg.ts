@@ -11,6 +11,8 @@ export interface ProcessResult {
 export interface RunOptions {
   readonly stdin?: Uint8Array | readonly Uint8Array[];
   readonly signal?: AbortSignal;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Runs a program to its end with an argument array. */
@@ -22,6 +24,7 @@ export async function run(
   const child = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(options.signal && { signal: options.signal }),
+    ...(options.env && { env: { ...process.env, ...options.env } }),
   });
   const out: Buffer[] = [];
   const err: Buffer[] = [];

@@ -11,6 +11,7 @@ export function fakeRequest(
     remoteAddress: '192.0.2.1',
     header: (name) => fields.headers?.[name] ?? '',
     body: () => Promise.resolve(new Uint8Array(0)),
+    async *bodyPieces() {},
     ...fields,
   };
 }

@@ -12,13 +12,13 @@ const AAC_FRAME = 1024;
 const CAPTURED = 24;
 
 export function videoInit(): Uint8Array {
-  const { config, timescale, width, height } = videoTrack();
-  return writeInitSegment({ kind: 'video', config, timescale, width, height });
+  const { codec, config, timescale, width, height } = videoTrack();
+  return writeInitSegment({ kind: 'video', codec, config, timescale, width, height });
 }
 
 export function audioInit(): Uint8Array {
-  const { config, timescale, channels } = audioTrack();
-  return writeInitSegment({ kind: 'audio', config, timescale, channels });
+  const { codec, config, timescale, channels } = audioTrack();
+  return writeInitSegment({ kind: 'audio', codec, config, timescale, channels });
 }
 
 export interface SegmentOptions {

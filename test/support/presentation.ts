@@ -397,7 +397,7 @@ export function rulesOf({ findings }: ValidationReport): string[] {
 }
 
 /** Findings for people, when a test fails. */
-export function told({ findings }: ValidationReport): string[] {
+export function told({ findings }: Pick<ValidationReport, 'findings'>): string[] {
   return findings.map(({ rule, message, url, count }) => `${rule}: ${message} (${count}) ${url}`);
 }
 
@@ -439,7 +439,8 @@ const HEADERS = [
   'accept-ranges',
 ];
 
-function withEntries(response: FakeResponse): ReturnType<Backend['request']> {
+/** A fake answer with the headers that validators look at. */
+export function withEntries(response: FakeResponse): ReturnType<Backend['request']> {
   const entries = () =>
     HEADERS.flatMap((name) => {
       const value = response.header(name);

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { ChunkReader } from '../../src/ingest/rtmp/chunk-reader.ts';
 import { writeChunks } from '../../src/ingest/rtmp/chunk-writer.ts';
 import { MESSAGE, type RtmpMessage } from '../../src/ingest/rtmp/protocol.ts';
@@ -15,6 +16,12 @@ export interface ReceivedCommand {
   readonly name: string;
   readonly transactionId: number;
   readonly args: readonly Amf0Value[];
+}
+
+export interface ConnectOptions {
+  readonly tls?: boolean;
+  /** More for the connect command. */
+  readonly properties?: Readonly<Record<string, Amf0Value>>;
 }
 
 /** An RTMP client that can do everything right, and every step wrong. */
@@ -47,9 +54,17 @@ export class RtmpTestClient {
     return client;
   }
 
+  /** Over TLS, whoever the certificate is for. */
+  static async connectTls(port: number): Promise<RtmpTestClient> {
+    const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    const client = new RtmpTestClient(socket);
+    await once(socket, 'secureConnect');
+    return client;
+  }
+
   /** Connected, hands shaken. */
-  static async shaken(port: number): Promise<RtmpTestClient> {
-    const client = await RtmpTestClient.connect(port);
+  static async shaken(port: number, tls = false): Promise<RtmpTestClient> {
+    const client = await (tls ? RtmpTestClient.connectTls(port) : RtmpTestClient.connect(port));
     client.raw(HELLO);
     await until(() => client.#handshakeLeft === 0, 'the handshake');
     client.raw(Buffer.alloc(1536, 8));
@@ -57,17 +72,19 @@ export class RtmpTestClient {
   }
 
   /** Shaken, connected to `live`, one message stream created. */
-  static async ready(port: number, app = 'live'): Promise<RtmpTestClient> {
-    const client = await RtmpTestClient.shaken(port);
-    client.command('connect', 1, amf0Object({ app, tcUrl: `rtmp://127.0.0.1/${app}`, flashVer: 'test' }));
+  static async ready(port: number, app = 'live', options: ConnectOptions = {}): Promise<RtmpTestClient> {
+    const { tls = false, properties = {} } = options;
+    const client = await RtmpTestClient.shaken(port, tls);
+    const tcUrl = `rtmp://127.0.0.1/${app}`;
+    client.command('connect', 1, amf0Object({ app, tcUrl, flashVer: 'test', ...properties }));
     client.command('createStream', 2, null);
     await client.untilCommand('_result', 2);
     return client;
   }
 
   /** Publishing. */
-  static async publishing(port: number, key: string): Promise<RtmpTestClient> {
-    const client = await RtmpTestClient.ready(port);
+  static async publishing(port: number, key: string, options: ConnectOptions = {}): Promise<RtmpTestClient> {
+    const client = await RtmpTestClient.ready(port, 'live', options);
     client.publish(key);
     await client.untilStatus('NetStream.Publish.Start');
     return client;

@@ -15,6 +15,8 @@ export interface RtmpFixture {
   readonly log: LogLine[];
   /** `ingest_rtmp_closed_total` by reason, without the zeros. */
   closed(): Promise<Record<string, number>>;
+  /** The values of a metric by its one label. */
+  labelled(name: string, label: string): Promise<Record<string, number>>;
   /** The value of a metric without labels. */
   metric(name: string): Promise<number>;
 }
@@ -49,15 +51,15 @@ export async function startRtmp(fixture: RtmpFixtureOptions = {}): Promise<RtmpF
     if (metric === undefined) throw new Error(`no metric ${name}`);
     return (await metric.get()).values;
   };
+  const labelled = async (name: string, label: string) =>
+    Object.fromEntries((await valuesOf(name)).map(({ labels, value }) => [String(labels[label]), value]));
   return {
     server,
     port,
     hub,
     log: log.lines,
-    async closed() {
-      const values = await valuesOf('ingest_rtmp_closed_total');
-      return Object.fromEntries(values.map(({ labels, value }) => [String(labels['reason']), value]));
-    },
+    closed: () => labelled('ingest_rtmp_closed_total', 'reason'),
+    labelled,
     async metric(name) {
       return (await valuesOf(name))[0]?.value ?? 0;
     },

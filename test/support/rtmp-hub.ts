@@ -1,6 +1,7 @@
 import { AppError, type ErrorCode } from '../../src/base/errors.ts';
-import type { PublishTarget } from '../../src/ingest/rtmp/rtmp-session.ts';
-import type { Publisher, PublisherInfo, RawSample } from '../../src/stream/publisher.ts';
+import type { PublishTarget } from '../../src/ingest/publish-target.ts';
+import type { Publisher, PublisherInfo, RawEvent, RawSample } from '../../src/stream/publisher.ts';
+import type { AudioCodec, VideoCodec } from '../../src/stream/track.ts';
 
 type ClosedReason = Parameters<Publisher['close']>[0];
 
@@ -11,7 +12,11 @@ export class RecordedPublisher implements Publisher {
   readonly samples: RawSample[] = [];
   readonly videoConfigs: Uint8Array[] = [];
   readonly audioConfigs: Uint8Array[] = [];
+  /** The same, with what they are of. */
+  readonly videoTracks: { codec: VideoCodec; config: Uint8Array; track: number }[] = [];
+  readonly audioTracks: { codec: AudioCodec; config: Uint8Array }[] = [];
   readonly announcements: { video: boolean; audio: boolean }[] = [];
+  readonly events: RawEvent[] = [];
   readonly closes: ClosedReason[] = [];
   /** What the hub calls to end it. */
   readonly kick: (code: ErrorCode) => void;
@@ -22,12 +27,14 @@ export class RecordedPublisher implements Publisher {
     this.kick = kick;
   }
 
-  videoConfig(config: Uint8Array): void {
+  videoConfig(codec: VideoCodec, config: Uint8Array, track = 0): void {
     this.videoConfigs.push(config);
+    this.videoTracks.push({ codec, config, track });
   }
 
-  audioConfig(config: Uint8Array): void {
+  audioConfig(codec: AudioCodec, config: Uint8Array): void {
     this.audioConfigs.push(config);
+    this.audioTracks.push({ codec, config });
   }
 
   announce(kinds: { video: boolean; audio: boolean }): void {
@@ -36,6 +43,10 @@ export class RecordedPublisher implements Publisher {
 
   write(sample: RawSample): void {
     this.samples.push(sample);
+  }
+
+  event(event: RawEvent): void {
+    this.events.push(event);
   }
 
   close(reason: ClosedReason): void {

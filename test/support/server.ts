@@ -34,7 +34,7 @@ export interface TestServerOptions {
 /** Starts a server for a test; `close()` stops it and removes what it wrote. */
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'headwater-test-')));
-  const ports = ['rtmp', 'http', 'control', 'metrics'].flatMap((name) => [
+  const ports = ['rtmp', 'srt', 'http', 'control', 'metrics'].flatMap((name) => [
     `${name}.port=0`,
     `${name}.host=127.0.0.1`,
   ]);

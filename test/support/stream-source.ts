@@ -1,4 +1,4 @@
-import type { Timeline, Sample, StreamSink } from '../../src/stream/track.ts';
+import type { Timeline, Sample, StreamSink, TimedEvent } from '../../src/stream/track.ts';
 import type { Publisher, PublisherInfo } from '../../src/stream/publisher.ts';
 import type { FakeClock } from './fake-clock.ts';
 
@@ -22,6 +22,7 @@ function hex(text: string): Uint8Array {
 /** An RTMP-like publisher: millisecond timestamps that wrap at 2^32. */
 export const RTMP_INFO: PublisherInfo = {
   protocol: 'rtmp',
+  role: 'primary',
   session: 'session-1',
   remoteAddress: '127.0.0.1:50000',
   timescale: 1000,
@@ -32,6 +33,7 @@ export const RTMP_INFO: PublisherInfo = {
 export type SinkEvent =
   | { readonly type: 'begin'; readonly timeline: Timeline }
   | { readonly type: 'sample'; readonly sample: Sample; readonly atMs: number }
+  | { readonly type: 'event'; readonly event: TimedEvent }
   | { readonly type: 'away' | 'end' };
 
 /** A sink that remembers, and checks what every sink may rely on. */
@@ -71,6 +73,10 @@ export class RecordingSink implements StreamSink {
     this.events.push({ type: 'sample', sample, atMs: this.#nowMs() });
   }
 
+  event(event: TimedEvent): void {
+    this.events.push({ type: 'event', event });
+  }
+
   away(): void {
     this.events.push({ type: 'away' });
   }
@@ -96,7 +102,7 @@ export class RecordingSink implements StreamSink {
   /** Kinds of events without samples: `begin:start`, `away`, `end`. */
   get signals(): string[] {
     return this.events.flatMap((event) => {
-      if (event.type === 'sample') return [];
+      if (event.type === 'sample' || event.type === 'event') return [];
       return [event.type === 'begin' ? `begin:${event.timeline.reason}` : event.type];
     });
   }
@@ -151,8 +157,8 @@ export class SyntheticSource {
 
   /** Sends the sequence headers of what it has. */
   configure(video = AVC_360P30, audio = this.#options.sampleRate === 44_100 ? AAC_44K : AAC_48K): void {
-    if (this.#options.video) this.#publisher.videoConfig(video);
-    if (this.#options.audio) this.#publisher.audioConfig(audio);
+    if (this.#options.video) this.#publisher.videoConfig('avc1', video);
+    if (this.#options.audio) this.#publisher.audioConfig('mp4a', audio);
   }
 
   get framesSent(): number {

@@ -8,9 +8,10 @@ import type {
   Segment,
   SegmentPlan,
   SegmentState,
+  Splice,
   WindowChange,
 } from '../../src/stream/live-window.ts';
-import type { AudioTrack, VideoTrack } from '../../src/stream/track.ts';
+import type { AudioTrack, EventKind, VideoTrack } from '../../src/stream/track.ts';
 import { FakeClock } from './fake-clock.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -67,6 +68,8 @@ export class WindowModel implements LiveWindow {
   readonly plan: SegmentPlan;
   readonly periods: Period[] = [];
   readonly renditions: ModelRendition[] = [];
+  readonly splices: Splice[] = [];
+  readonly inbandEvents = new Set<EventKind>();
   state: LiveState = 'live';
   version = 1;
   mpdChangedMs: number;
@@ -97,6 +100,30 @@ export class WindowModel implements LiveWindow {
       false,
       true,
     );
+  }
+
+  /** Announces a break that begins so much later than now. */
+  splice(
+    inMs: number,
+    options: { readonly plannedSeconds?: number; readonly durationSeconds?: number } = {},
+  ): this {
+    const { plannedSeconds, durationSeconds } = options;
+    const number = this.splices.length;
+    this.inbandEvents.add('scte35');
+    this.splices.push({
+      id: `splice-${number}`,
+      number,
+      eventId: 7,
+      atTicks: Math.round((this.clock.wallMs() + inMs) * 90),
+      plannedTicks: plannedSeconds === undefined ? undefined : plannedSeconds * 90_000,
+      durationTicks: durationSeconds === undefined ? undefined : durationSeconds * 90_000,
+      out: Uint8Array.of(0xfc, 0x30, 0x11, number),
+      in: durationSeconds === undefined ? undefined : Uint8Array.of(0xfc, 0x30, 0x12, number),
+      cmd: undefined,
+    });
+    this.mpdChangedMs = this.clock.wallMs();
+    this.version += 1;
+    return this;
   }
 
   get published(): boolean {

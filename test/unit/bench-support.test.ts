@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ChunkedCounter } from '../../bench/support/chunked-counter.ts';
 import { chunkPlaces } from '../../bench/support/cmaf-chunks.ts';
-import { parseStat, parseStatus } from '../../bench/support/process-stats.ts';
+import { parseStat, parseStatus } from '../../bench/support/process-usage.ts';
 import { ingestHealth, parseSamples } from '../../bench/support/server-metrics.ts';
 import { parseWrkReport } from '../../bench/support/wrk.ts';
 
@@ -73,7 +73,7 @@ describe('chunkPlaces', () => {
     };
     // Unix second 1,000 and a half, as NTP.
     const prft = box('prft', 0x01_00_00_18, 1, 2_208_989_800, 2 ** 31, 0, 0);
-    const chunk = Buffer.concat([box('styp', 0), prft, box('moof', 1, 2), box('mdat', 3)]);
+    const chunk = Buffer.concat([box('styp', 0), prft, box('moof'), box('mdat', 3)]);
     const segment = Buffer.concat([chunk, box('moof'), box('mdat', 4)]);
     expect(chunkPlaces(segment)).toEqual([
       { endByte: chunk.length, producedMs: 1_000_500 },

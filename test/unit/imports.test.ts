@@ -33,6 +33,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   yaml: ['config'],
   '@xmldom/xmldom': ['validate'],
   'uWebSockets.js': ['http'],
+  jose: ['ingest'],
 };
 
 /** Node modules that open sockets, files or processes. */

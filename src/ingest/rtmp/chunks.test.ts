@@ -44,7 +44,11 @@ const anyMessage = fc.record({
   message: fc.record({
     type: fc.constantFrom(8, 9, 18, 20, 22),
     streamId: fc.nat(0xffffffff),
-    timestamp: fc.oneof(fc.nat(0xffffffff), fc.constantFrom(0, 0xfffffe, 0xffffff, 0x1000000, 0xffffffff)),
+    timestamp: fc.oneof(
+      fc.nat(0xfffffe),
+      fc.nat(0xffffffff),
+      fc.constantFrom(0, 0xfffffe, 0xffffff, 0x1000000, 0xffffffff),
+    ),
     payload: fc.uint8Array({ maxLength: 1000 }).map((bytes) => Buffer.from(bytes)),
   }),
 });
@@ -85,12 +89,29 @@ describe('ChunkReader and writeChunks', () => {
         const bytes = Buffer.concat(pieces);
         const whole = new ChunkReader(LIMITS);
         const split = new ChunkReader(LIMITS);
-        const expected = read(whole, [bytes]);
+        // Of its own for each: what a reader is fed becomes its messages' memory.
+        const expected = read(whole, [Buffer.from(bytes)]);
         expect(read(split, cut(bytes, cuts))).toEqual(expected);
         expect(split.bufferedBytes).toBe(whole.bufferedBytes);
         expect(split.bufferedBytes).toBeLessThanOrEqual(2 * LIMITS.maxMediaMessageBytes);
       }),
       { numRuns: 1500 },
+    );
+  });
+
+  it('keeps at most as much again of the input from being freed, and no message of another alive', () => {
+    const item = anyMessage.filter(({ chunkStreamId }) => chunkStreamId < 64);
+    fc.assert(
+      fc.property(fc.array(item, { minLength: 1, maxLength: 8 }), (items) => {
+        const input = new Uint8Array(
+          Buffer.concat(items.map((each) => writeChunks(each.message, each.chunkStreamId, 128))),
+        );
+        const { messages } = read(new ChunkReader(LIMITS), [Buffer.from(input.buffer)]);
+        const views = messages.filter(({ payload }) => payload.buffer === input.buffer);
+        expect(views.length).toBeLessThanOrEqual(2);
+        for (const { payload } of views) expect(2 * payload.length).toBeGreaterThanOrEqual(input.length);
+        expect(messages.map(({ payload }) => payload)).toEqual(items.map((each) => each.message.payload));
+      }),
     );
   });
 
@@ -101,6 +122,28 @@ describe('ChunkReader and writeChunks', () => {
 });
 
 describe('ChunkReader', () => {
+  it('puts messages together whose chunks lie between each other, all in one piece of input', () => {
+    const video = Buffer.from(Array.from({ length: 300 }, (_, i) => i % 251));
+    const audio = Buffer.alloc(200, 0xaa);
+    const [v1, v2, v3] = [video.subarray(0, 128), video.subarray(128, 256), video.subarray(256)];
+    const { messages, fault } = read(new ChunkReader(LIMITS), [
+      Buffer.concat([
+        ...[
+          hex('06 000000 00012c 09 01000000'),
+          v1,
+          hex('04 000000 0000c8 08 01000000'),
+          audio.subarray(0, 128),
+        ],
+        ...[hex('c6'), v2, hex('c4'), audio.subarray(128), hex('c6'), v3],
+      ]),
+    ]);
+    expect(fault).toBeUndefined();
+    expect(messages.map(({ type, payload }) => [type, payload.toString('hex')])).toEqual([
+      [MESSAGE.audio, audio.toString('hex')],
+      [MESSAGE.video, video.toString('hex')],
+    ]);
+  });
+
   it('adds deltas modulo 2^32 and repeats the last one in a type 3 header', () => {
     const { messages } = readAll(`
       04 ffffff 000001 09 01000000 fffffff0 61

@@ -11,6 +11,8 @@ export const CLOSE_REASONS = {
   shutdown: 'disconnected',
   /** The stream hub closed the publisher: kicked, or its media was refused. */
   hub: 'error',
+  /** The TLS handshake failed or was not finished. */
+  tls_failed: 'error',
   handshake_invalid: 'error',
   handshake_timeout: 'timeout',
   command_timeout: 'timeout',

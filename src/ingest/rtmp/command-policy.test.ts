@@ -22,8 +22,20 @@ describe('decideCommand', () => {
     ['live/sub', 'live/sub'],
     ['', ''],
   ])('connects to the application %j as %j', (app, name) => {
-    expect(decide(FRESH, 'connect', amf0Object({ app }))).toEqual({ kind: 'connect', app: name });
+    expect(decide(FRESH, 'connect', amf0Object({ app }))).toEqual({
+      kind: 'connect',
+      app: name,
+      enhanced: false,
+    });
   });
+
+  it.each(['fourCcList', 'videoFourCcInfoMap', 'audioFourCcInfoMap', 'capsEx'])(
+    'knows by %s that the peer speaks Enhanced RTMP',
+    (name) => {
+      const action = decide(FRESH, 'connect', amf0Object({ app: 'live', [name]: null }));
+      expect(action).toEqual({ kind: 'connect', app: 'live', enhanced: true });
+    },
+  );
 
   it.each<[string, CommandPhase, string, Amf0Value[]]>([
     ['connect without an object', FRESH, 'connect', []],

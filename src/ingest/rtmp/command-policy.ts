@@ -13,7 +13,8 @@ export interface CommandPhase {
 
 /** What to do about a command. */
 export type CommandAction =
-  | { readonly kind: 'connect'; readonly app: string }
+  /** `enhanced`: the peer said in its connect that it knows Enhanced RTMP. */
+  | { readonly kind: 'connect'; readonly app: string; readonly enhanced: boolean }
   | { readonly kind: 'create-stream' }
   /** Answer `_result` with nothing in it. */
   | { readonly kind: 'acknowledge' }
@@ -32,6 +33,9 @@ const MAX_STREAMS = 8;
 const INVALID: CommandAction = { kind: 'fail', reason: 'command_invalid' };
 const IGNORE: CommandAction = { kind: 'ignore' };
 const REFUSE_PLAY: CommandAction = { kind: 'refuse-play' };
+
+/** What a peer that knows Enhanced RTMP (v1 or v2) says of itself when it connects. */
+const ENHANCED_PROPERTIES = ['fourCcList', 'videoFourCcInfoMap', 'audioFourCcInfoMap', 'capsEx'] as const;
 
 /** A Map, so that a command called `constructor` is just an unknown one. */
 const COMMANDS = new Map<string, Decide>([
@@ -61,7 +65,9 @@ function decideConnect(phase: CommandPhase, { args }: RtmpCommand): CommandActio
   const [properties] = args;
   if (phase.app !== undefined || !isAmf0Object(properties)) return INVALID;
   const app = properties.get('app');
-  return typeof app === 'string' ? { kind: 'connect', app: appName(app) } : INVALID;
+  if (typeof app !== 'string') return INVALID;
+  const enhanced = ENHANCED_PROPERTIES.some((name) => properties.has(name));
+  return { kind: 'connect', app: appName(app), enhanced };
 }
 
 /** `live/?token=…` is the application `live`: senders copy whatever follows the host into it. */

@@ -55,8 +55,12 @@ function command(streamId: number, values: readonly Amf0Value[]): RtmpMessage {
   return { type: MESSAGE.command, streamId, timestamp: 0, payload: writeAmf0(values) };
 }
 
-export function connectSuccess(transactionId: number): RtmpMessage {
-  const properties = amf0Object({ fmsVer: 'FMS/3,0,1,123', capabilities: 31 });
+/** `abilities`: what is said of Enhanced RTMP to a peer that asked; see enhanced-abilities.ts. */
+export function connectSuccess(
+  transactionId: number,
+  abilities: Readonly<Record<string, Amf0Value>> = {},
+): RtmpMessage {
+  const properties = amf0Object({ fmsVer: 'FMS/3,0,1,123', capabilities: 31, ...abilities });
   const information = amf0Object({
     level: 'status',
     code: 'NetConnection.Connect.Success',

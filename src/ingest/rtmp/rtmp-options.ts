@@ -3,11 +3,11 @@ export interface RtmpOptions {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
-  /** Open connections; one more is destroyed at once. */
+  /** Open connections, TLS or not; one more is destroyed at once. */
   readonly maxConnections: number;
-  /** Open connections of one address (of one /64 for IPv6). */
+  /** Open connections of one address (of one /64 for IPv6); 0 sets no limit. */
   readonly maxConnectionsPerAddress: number;
-  /** From accept to the end of the handshake. */
+  /** From accept to the end of the handshake; over TLS the same again for its handshake. */
   readonly handshakeTimeoutMs: number;
   /** From the end of the handshake to the publish command. */
   readonly commandTimeoutMs: number;
@@ -29,6 +29,8 @@ export interface RtmpOptions {
   readonly maxSendQueueBytes: number;
   /** Mean rate of everything received; a peer over twice this during 5 s is closed. */
   readonly maxBitrateBps: number;
+  /** Video tracks of one publisher (Enhanced RTMP); media of further ones is passed over. */
+  readonly maxVideoTracks: number;
   /** Refused publish attempts of one address; more in the same minute are refused without asking the authoriser. */
   readonly maxAuthFailuresPerMinute: number;
   /** Objects and arrays inside each other in one command or metadata message. */
@@ -55,8 +57,20 @@ export const RTMP_DEFAULTS: RtmpOptions = {
   maxChunkStreams: 16,
   maxSendQueueBytes: 256 * 1024,
   maxBitrateBps: 20_000_000,
+  maxVideoTracks: 8,
   maxAuthFailuresPerMinute: 10,
   maxAmfDepth: 16,
   maxAmfProperties: 128,
   maxAmfStringBytes: 4096,
 };
+
+/** Where RTMP over TLS is listened for, and with what. */
+export interface RtmpsOptions {
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  /** PEM: the certificate, then those between it and the authority. */
+  readonly certPath: string;
+  /** PEM, not encrypted, for its owner (and group) only. */
+  readonly keyPath: string;
+}

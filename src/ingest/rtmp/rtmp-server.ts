@@ -6,10 +6,13 @@ import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import type { ForeignAudioEncoder } from '../../stream/foreign-audio.ts';
 import type { Authoriser } from '../authorise.ts';
-import { AuthFailures, ConnectionCount } from './address-limits.ts';
+import type { PublishTarget } from '../publish-target.ts';
+import { AuthFailures, ConnectionCount } from '../address-limits.ts';
+import { CertificateWatch } from './certificate-watch.ts';
 import { RtmpMetrics } from './rtmp-metrics.ts';
-import type { RtmpOptions } from './rtmp-options.ts';
-import { type PublishTarget, RtmpSession, type RtmpSessionDeps } from './rtmp-session.ts';
+import type { RtmpOptions, RtmpsOptions } from './rtmp-options.ts';
+import { type RtmpPeer, RtmpSession, type RtmpSessionDeps } from './rtmp-session.ts';
+import { TlsListener } from './tls-listener.ts';
 
 export interface RtmpServerDeps {
   readonly hub: PublishTarget;
@@ -19,11 +22,17 @@ export interface RtmpServerDeps {
   readonly metrics: Metrics;
   /** Unpredictable bytes: for the handshake and session ids. */
   readonly randomBytes: (size: number) => Uint8Array;
-  /** Encodes audio that is not AAC; without it publishers that send such audio are turned away. */
+  /** Encodes audio that CMAF cannot carry; without it publishers that send such audio are turned away. */
   readonly foreignAudio?: ForeignAudioEncoder | undefined;
 }
 
-/** Listens for RTMP publishers and feeds the stream hub. */
+/** The part of TLS, once it listens. */
+interface TlsSide {
+  readonly listener: TlsListener;
+  readonly certificate: CertificateWatch;
+}
+
+/** Listens for RTMP publishers, plain and over TLS under one set of limits, and feeds the stream hub. */
 export class RtmpServer {
   readonly #options: RtmpOptions;
   readonly #sessionDeps: RtmpSessionDeps;
@@ -32,6 +41,9 @@ export class RtmpServer {
   readonly #server: Server;
   readonly #sessions = new Set<RtmpSession>();
   readonly #addresses = new ConnectionCount();
+  /** Connections open now, in whatever state: each settles when it is closed. */
+  readonly #connections = new Set<Promise<void>>();
+  #tls: TlsSide | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: RtmpOptions, deps: RtmpServerDeps) {
@@ -49,7 +61,10 @@ export class RtmpServer {
       randomBytes: deps.randomBytes,
       foreignAudio: deps.foreignAudio,
     };
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server = createServer((socket) => {
+      if (this.#admit(socket)) this.#serve(socket, 'rtmp');
+      else socket.destroy();
+    });
   }
 
   /**
@@ -59,12 +74,7 @@ export class RtmpServer {
   listen(): Promise<number> {
     const { host, port } = this.#options;
     return new Promise((resolve, reject) => {
-      const onError = (cause: Error): void =>
-        reject(
-          new AppError('INGEST_LISTEN_FAILED', `cannot listen on ${host}:${port}: ${cause.message}`, {
-            cause,
-          }),
-        );
+      const onError = (cause: Error): void => reject(listenFailed(host, port, cause));
       this.#server.once('error', onError);
       this.#server.listen(port, host, () => {
         this.#server.off('error', onError);
@@ -74,6 +84,34 @@ export class RtmpServer {
     });
   }
 
+  /**
+   * Starts listening for RTMP over TLS beside it, once; gives the real port. The certificate is read again when its
+   * files change.
+   * @throws AppError INGEST_CERTIFICATE_UNUSABLE, INGEST_LISTEN_FAILED
+   */
+  async listenTls({ host, port, certPath, keyPath }: RtmpsOptions): Promise<number> {
+    const { clock } = this.#sessionDeps;
+    const certificate = new CertificateWatch(
+      { certPath, keyPath },
+      { clock, log: this.#log, metrics: this.#metrics, onChange: (changed) => listener.use(changed) },
+    );
+    const listener = new TlsListener(await certificate.open(), {
+      clock,
+      handshakeTimeoutMs: this.#options.handshakeTimeoutMs,
+      admit: (socket) => this.#admit(socket),
+      secured: (socket) => this.#serve(socket, 'rtmps'),
+      failed: (reason) => this.#metrics.closed(reason),
+      onError: (error) => this.#onListenerError(error),
+    });
+    this.#tls = { listener, certificate };
+    try {
+      return await listener.listen(host, port);
+    } catch (cause) {
+      await certificate.close();
+      throw listenFailed(host, port, cause);
+    }
+  }
+
   /** Bytes held for all peers; see {@link RtmpSession.bufferedBytes}. */
   get bufferedBytes(): number {
     let sum = 0;
@@ -81,7 +119,7 @@ export class RtmpServer {
     return sum;
   }
 
-  /** Connections open now. */
+  /** Sessions open now; a TLS connection is one when its handshake is done. */
   get sessionCount(): number {
     return this.#sessions.size;
   }
@@ -94,42 +132,58 @@ export class RtmpServer {
 
   async #closeAll(): Promise<void> {
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const tlsStopped = Promise.all([this.#tls?.listener.close(), this.#tls?.certificate.close()]);
     await Promise.all([...this.#sessions].map((session) => session.close()));
-    await stopped;
+    await Promise.all([stopped, tlsStopped, ...this.#connections]);
   }
 
-  #accept(socket: Socket): void {
-    const { remoteAddress: address, remotePort } = socket;
-    // Gone before we looked, or more than we carry.
-    if (address === undefined || remotePort === undefined || this.#closing !== undefined) {
-      socket.destroy();
-      return;
-    }
+  /** Counts a connection from here to its end; false when there is no room for it, or it is gone already. */
+  #admit(socket: Socket): boolean {
+    const { remoteAddress: address } = socket;
+    if (address === undefined || this.#closing !== undefined) return false;
+    const { maxConnections, maxConnectionsPerAddress } = this.#options;
     const group = addressGroup(address);
-    const full = this.#sessions.size >= this.#options.maxConnections;
-    if (full || this.#addresses.of(group) >= this.#options.maxConnectionsPerAddress) {
-      socket.destroy();
+    const full = this.#connections.size >= maxConnections;
+    const crowded = maxConnectionsPerAddress > 0 && this.#addresses.of(group) >= maxConnectionsPerAddress;
+    if (full || crowded) {
       this.#metrics.closed(full ? 'connection_limit' : 'address_limit');
-      return;
+      return false;
     }
-    const remoteAddress = address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
-    const id = Buffer.from(this.#sessionDeps.randomBytes(6)).toString('hex');
-    const session = new RtmpSession(
-      socket,
-      { session: id, address, remoteAddress, group },
-      this.#sessionDeps,
-    );
-    void this.#track(session, group);
+    void this.#count(socket, group);
+    return true;
   }
 
-  async #track(session: RtmpSession, group: string): Promise<void> {
-    this.#sessions.add(session);
+  async #count(socket: Socket, group: string): Promise<void> {
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    this.#connections.add(closed);
     this.#addresses.add(group);
-    this.#metrics.sessionOpened();
+    this.#metrics.connectionOpened();
+    await closed;
+    this.#connections.delete(closed);
+    this.#addresses.remove(group);
+    this.#metrics.connectionGone();
+  }
+
+  #serve(socket: Socket, protocol: RtmpPeer['protocol']): void {
+    const { remoteAddress: address, remotePort: port } = socket;
+    if (address === undefined || port === undefined || this.#closing !== undefined) {
+      socket.destroy();
+      return;
+    }
+    const peer: RtmpPeer = {
+      protocol,
+      session: Buffer.from(this.#sessionDeps.randomBytes(6)).toString('hex'),
+      address,
+      remoteAddress: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`,
+      group: addressGroup(address),
+    };
+    void this.#track(new RtmpSession(socket, peer, this.#sessionDeps));
+  }
+
+  async #track(session: RtmpSession): Promise<void> {
+    this.#sessions.add(session);
     await session.closed;
     this.#sessions.delete(session);
-    this.#addresses.remove(group);
-    this.#metrics.sessionGone();
   }
 
   /** Accept failed (no file descriptor left, say): the listener stays, the next connection may succeed. */
@@ -137,4 +191,9 @@ export class RtmpServer {
     this.#metrics.listenerError();
     this.#log.error({ err: error }, 'RTMP listener failed to accept');
   }
+}
+
+function listenFailed(host: string, port: number, cause: unknown): AppError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new AppError('INGEST_LISTEN_FAILED', `cannot listen on ${host}:${port}: ${why}`, { cause });
 }

@@ -2,33 +2,30 @@ import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ERRORS, type ErrorCode, errorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { ForeignAudioEncoder } from '../../stream/foreign-audio.ts';
-import type { Publisher, PublisherInfo } from '../../stream/publisher.ts';
-import type { Authoriser, PublishDecision, PublishRequest } from '../authorise.ts';
 import { AMF0_LIMITS, type Amf0Limits } from '../../media/amf0.ts';
-import type { AuthFailures } from './address-limits.ts';
+import type { ForeignAudioEncoder } from '../../stream/foreign-audio.ts';
+import type { Publisher, PublisherInfo, PublishRole } from '../../stream/publisher.ts';
+import type { Authoriser, PublishDecision, PublishRequest } from '../authorise.ts';
+import { publishRole } from '../publish-role.ts';
+import type { PublishTarget } from '../publish-target.ts';
+import type { AuthFailures } from '../address-limits.ts';
 import { splitAggregate } from './aggregate.ts';
-import { ByteMeter } from './byte-meter.ts';
+import { AudioFeed } from './audio-feed.ts';
+import { ByteMeter } from '../byte-meter.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import { writeChunks } from './chunk-writer.ts';
 import { CLOSE_REASONS, type CloseReason } from './close-reason.ts';
 import { parseCommand, parseData, type RtmpCommand } from './command.ts';
 import { type CommandPhase, decideCommand } from './command-policy.ts';
+import { enhancedAbilities } from './enhanced-abilities.ts';
+import type { FeedResult } from './feed-result.ts';
 import { Handshake } from './handshake.ts';
-import { AudioFeed, feedData, feedVideo } from './media-feed.ts';
+import { feedMetadata } from './metadata.ts';
 import { DEFAULT_CHUNK_BYTES, EVENT, MESSAGE, type RtmpMessage } from './protocol.ts';
 import * as replies from './replies.ts';
-import type { RtmpMetrics } from './rtmp-metrics.ts';
+import type { IgnoredReason, RtmpMetrics } from './rtmp-metrics.ts';
 import type { RtmpOptions } from './rtmp-options.ts';
-
-/** What the RTMP server needs of the stream hub. */
-export interface PublishTarget {
-  /**
-   * Makes somebody the one publisher of `stream`. `onClosed` is called when the hub ends it by itself, with the reason.
-   * @throws AppError STREAM_BUSY, STREAM_LIMIT, STREAM_NAME_INVALID or STREAM_CLOSING.
-   */
-  publish(stream: string, info: PublisherInfo, onClosed: (code: ErrorCode) => void): Publisher;
-}
+import { VideoFeed } from './video-feed.ts';
 
 export interface RtmpSessionDeps {
   readonly options: RtmpOptions;
@@ -47,6 +44,7 @@ export interface RtmpSessionDeps {
 export interface RtmpPeer {
   /** Random, for logs. */
   readonly session: string;
+  readonly protocol: 'rtmp' | 'rtmps';
   /** Address alone, for the authoriser. */
   readonly address: string;
   /** Address and port, for logs and the control API. */
@@ -62,6 +60,7 @@ type State =
   | {
       readonly kind: 'authorising';
       readonly app: string;
+      readonly role: PublishRole;
       readonly streamId: number;
       readonly streamCount: number;
       readonly abort: AbortController;
@@ -74,6 +73,7 @@ type State =
       readonly streamId: number;
       streamCount: number;
       readonly publisher: Publisher;
+      readonly video: VideoFeed;
       readonly audio: AudioFeed;
       lastMediaMs: number;
     }
@@ -90,6 +90,8 @@ const GOODBYE_MS = 1_000;
 /** Idle time before the kernel probes the peer. */
 const KEEP_ALIVE_MS = 15_000;
 const NO_BYTES: Buffer = Buffer.alloc(0);
+/** For people who read why their encoder was disconnected. */
+const SUPPORTED = 'send H.264, HEVC, AV1 or VP9, and AAC, Opus, FLAC, AC-3 or E-AC-3';
 
 const HUB_REFUSALS = new Map<ErrorCode, CloseReason>([
   ['STREAM_BUSY', 'stream_busy'],
@@ -130,7 +132,8 @@ export class RtmpSession {
     this.#socket = socket;
     this.#peer = peer;
     this.#deps = deps;
-    this.#log = deps.log.child({ session: peer.session, remoteAddress: peer.remoteAddress });
+    const { protocol, session, remoteAddress } = peer;
+    this.#log = deps.log.child({ protocol, session, remoteAddress });
     this.#reader = new ChunkReader({
       maxMediaMessageBytes: options.maxUnauthorisedMessageBytes,
       maxOtherMessageBytes: options.maxUnauthorisedMessageBytes,
@@ -271,17 +274,19 @@ export class RtmpSession {
   }
 
   #onTag(state: Publishing, message: RtmpMessage): void {
-    const fed =
-      message.type === MESSAGE.video ? feedVideo(state.publisher, message) : state.audio.feed(message);
+    const fed = message.type === MESSAGE.video ? state.video.feed(message) : state.audio.feed(message);
+    this.#judge(state, fed);
+  }
+
+  #judge(state: Publishing, fed: FeedResult): void {
     switch (fed.kind) {
       case 'fed':
         state.lastMediaMs = this.#deps.clock.monotonicMs();
         return;
       case 'ignored':
-        this.#deps.metrics.ignored('empty_media');
         return;
       case 'unsupported': {
-        const text = `The codec ${fed.codec} is not supported: send H.264 and AAC.`;
+        const text = `The codec ${fed.codec} is not supported: ${SUPPORTED}.`;
         this.#finishWith('codec_unsupported', text, { codec: fed.codec });
         return;
       }
@@ -305,7 +310,7 @@ export class RtmpSession {
 
   #onMetadata(state: Publishing, message: RtmpMessage): void {
     const parsed = parseData(message, this.#amfLimits);
-    if (parsed.ok) feedData(state.publisher, parsed.values);
+    if (parsed.ok) feedMetadata(state.publisher, parsed.values);
     // Long metadata (key frame indexes of files) is lawful and of no use to us.
     else if (parsed.fault === 'limit') this.#deps.metrics.ignored('metadata_limit');
     else this.#finish('amf_invalid');
@@ -357,7 +362,7 @@ export class RtmpSession {
     const action = decideCommand(phase, command);
     switch (action.kind) {
       case 'connect':
-        if (state.kind === 'commands') this.#connect(state, action.app, command);
+        if (state.kind === 'commands') this.#connect(state, action, command);
         return;
       case 'create-stream':
         state.streamCount += 1;
@@ -386,11 +391,16 @@ export class RtmpSession {
     }
   }
 
-  #connect(state: Extract<State, { kind: 'commands' }>, app: string, command: RtmpCommand): void {
+  #connect(
+    state: Extract<State, { kind: 'commands' }>,
+    { app, enhanced }: { readonly app: string; readonly enhanced: boolean },
+    command: RtmpCommand,
+  ): void {
     state.app = app;
     this.#send(replies.windowAckSize(), replies.setPeerBandwidth(), replies.setChunkSize());
     this.#outChunkBytes = replies.OUT_CHUNK_BYTES;
-    this.#send(replies.connectSuccess(command.transactionId));
+    const abilities = enhanced ? enhancedAbilities(this.#deps.foreignAudio !== undefined) : {};
+    this.#send(replies.connectSuccess(command.transactionId, abilities));
   }
 
   /** Stops reading and asks the authoriser; nothing of the peer is looked at before the answer. */
@@ -407,6 +417,7 @@ export class RtmpSession {
     const attempt: Authorising = {
       kind: 'authorising',
       app,
+      role: publishRole(query),
       streamId,
       streamCount,
       abort: new AbortController(),
@@ -415,7 +426,8 @@ export class RtmpSession {
     this.#state = attempt;
     this.#socket.pause();
     this.#arm(options.authTimeoutMs, () => this.#farewell('auth_timeout', replies.publishRefused(streamId)));
-    const request: PublishRequest = { protocol: 'rtmp', app, key, query, remoteAddress: this.#peer.address };
+    const { protocol, session, address: remoteAddress } = this.#peer;
+    const request: PublishRequest = { protocol, session, app, key, query, remoteAddress };
     void this.#authorise(attempt, request);
   }
 
@@ -453,7 +465,7 @@ export class RtmpSession {
       streamId,
       streamCount,
       publisher,
-      audio: new AudioFeed(publisher, this.#deps.foreignAudio),
+      ...this.#openFeeds(publisher),
       lastMediaMs: clock.monotonicMs(),
     };
     this.#reader.limits = {
@@ -469,9 +481,25 @@ export class RtmpSession {
     this.#socket.resume();
   }
 
+  #openFeeds(publisher: Publisher): { video: VideoFeed; audio: AudioFeed } {
+    const { foreignAudio: encoder, metrics, options } = this.#deps;
+    const ignored = (reason: IgnoredReason): void => metrics.ignored(reason);
+    return {
+      video: new VideoFeed(publisher, { maxTracks: options.maxVideoTracks, ignored }),
+      audio: new AudioFeed(publisher, { encoder, ignored }),
+    };
+  }
+
   #openPublisher(attempt: Authorising, stream: string): Publisher | undefined {
-    const { session, remoteAddress } = this.#peer;
-    const info: PublisherInfo = { protocol: 'rtmp', session, remoteAddress, timescale: 1000, wrapBits: 32 };
+    const { protocol, session, remoteAddress } = this.#peer;
+    const info: PublisherInfo = {
+      protocol,
+      role: attempt.role,
+      session,
+      remoteAddress,
+      timescale: 1000,
+      wrapBits: 32,
+    };
     const onClosed = (code: ErrorCode): void => this.#finishWith('hub', ERRORS[code].meaning, { code });
     try {
       const publisher = this.#deps.hub.publish(stream, info, onClosed);

@@ -42,8 +42,15 @@ const CONTAINERS: ReadonlyMap<string, number> = new Map([
   ['stsd', 8],
   ['avc1', 78],
   ['hvc1', 78],
+  ['hev1', 78],
+  ['av01', 78],
+  ['vp09', 78],
   ['encv', 78],
   ['mp4a', 28],
+  ['ac-3', 28],
+  ['ec-3', 28],
+  ['Opus', 28],
+  ['fLaC', 28],
   ['enca', 28],
 ]);
 

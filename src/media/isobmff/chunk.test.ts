@@ -12,6 +12,11 @@ const NOW_TICKS = 1_795_348_800 * 90_000;
 /** 1 Jan 2037: NTP seconds have wrapped the year before. */
 const YEAR_2037_SECONDS = 2_114_380_800;
 
+/** What mp4box makes of an emsg. */
+interface Emsg {
+  readonly message_data: Uint8Array;
+}
+
 function sample(n: number, extra: Partial<ChunkSample> = {}): ChunkSample {
   const dts = NOW_TICKS + n * 3000;
   return { dts, pts: dts, duration: 3000, key: n === 0, data: new Uint8Array(10 + n).fill(n), ...extra };
@@ -135,5 +140,31 @@ describe('writeChunk', () => {
       { dts: NOW_TICKS + 3000, cts: NOW_TICKS + 9000, duration: 3000, is_sync: false, size: 11 },
       { dts: NOW_TICKS + 6000, cts: NOW_TICKS + 3000, duration: 3000, is_sync: false, size: 12 },
     ]);
+  });
+
+  it('carries events in boxes before its moof, of which an MP4 reader reads what was given', () => {
+    const event = { id: 9, kind: 'scte35', atTicks: NOW_TICKS + 1, data: Uint8Array.of(0xfc, 1, 2) } as const;
+    const bytes = writeChunk({
+      sequence: 7,
+      samples: [sample(0)],
+      position: 'inside',
+      reference: undefined,
+      events: [event, { ...event, id: 10, kind: 'id3' }],
+    });
+    expect(readBoxes(bytes).boxes.map(({ type }) => type)).toEqual(['styp', 'emsg', 'emsg', 'moof', 'mdat']);
+    const file = createFile();
+    file.appendBuffer(MP4BoxBuffer.fromArrayBuffer(bytes.slice().buffer, 0));
+    const [first, second] = file.boxes.filter((box) => box.type === 'emsg') as unknown as Emsg[];
+    expect(first).toMatchObject({
+      version: 1,
+      timescale: 90_000,
+      presentation_time: NOW_TICKS + 1,
+      event_duration: 0xffffffff,
+      id: 9,
+      scheme_id_uri: 'urn:scte:scte35:2013:bin',
+      value: '',
+    });
+    expect([...(first?.message_data ?? [])]).toEqual([0xfc, 1, 2]);
+    expect(second).toMatchObject({ id: 10, scheme_id_uri: 'https://aomedia.org/emsg/ID3' });
   });
 });

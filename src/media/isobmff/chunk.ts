@@ -23,6 +23,23 @@ export interface ReferenceTime {
   readonly flags: number;
 }
 
+/** Something that players are told beside the media, as an Event Message box. */
+export interface ChunkEvent {
+  /** Unique in the stream: the same message in another chunk or rendition has the same. */
+  readonly id: number;
+  readonly kind: keyof typeof EVENT_SCHEMES;
+  /** Presentation time, 90 kHz. */
+  readonly atTicks: number;
+  readonly data: Uint8Array;
+}
+
+/** scheme_id_uri of each kind of event: SCTE 214-3, AOM's carriage of ID3 in CMAF, MISB ST 1910. */
+export const EVENT_SCHEMES = {
+  scte35: 'urn:scte:scte35:2013:bin',
+  id3: 'https://aomedia.org/emsg/ID3',
+  klv: 'urn:misb:KLV:bin:1910.1',
+} as const;
+
 export interface ChunkOptions {
   /** mfhd sequence_number: grows from chunk to chunk of a track. */
   readonly sequence: number;
@@ -30,11 +47,13 @@ export interface ChunkOptions {
   readonly samples: readonly ChunkSample[];
   readonly position: ChunkPosition;
   readonly reference: ReferenceTime | undefined;
+  readonly events?: readonly ChunkEvent[];
 }
 
 const TYPE = {
   styp: fourCc('styp'),
   prft: fourCc('prft'),
+  emsg: fourCc('emsg'),
   moof: fourCc('moof'),
   mfhd: fourCc('mfhd'),
   traf: fourCc('traf'),
@@ -76,6 +95,9 @@ const BOX_HEADER = 8;
 const NTP_EPOCH_SECONDS = 2_208_988_800;
 const TWO_32 = 2 ** 32;
 
+const EVENT_TIMESCALE = 90_000;
+const UNKNOWN_DURATION = 0xffffffff;
+
 /** Which fields the samples of one chunk need, and what that makes of the sizes. */
 interface Layout {
   readonly tfhdFlags: number;
@@ -85,7 +107,7 @@ interface Layout {
 }
 
 /**
- * One CMAF chunk (ISO/IEC 23000-19 7.3.2.3): `styp [prft] moof mdat` in one buffer of its own. It needs no defaults
+ * One CMAF chunk (ISO/IEC 23000-19 7.3.2.3): `styp [prft] [emsg…] moof mdat` in one buffer of its own. It needs no defaults
  * from trex; duration and flags stand in tfhd while all samples share them.
  */
 export function writeChunk(options: ChunkOptions): Uint8Array {
@@ -95,11 +117,14 @@ export function writeChunk(options: ChunkOptions): Uint8Array {
   const layout = layOut(samples);
   const brands = BRANDS[options.position];
   const moofBytes = BOX_HEADER + MFHD_BYTES + layout.trafBytes;
+  const events = options.events ?? [];
   const headBytes = BOX_HEADER + 8 + 4 * brands.length + (options.reference ? PRFT_BYTES : 0);
-  const writer = new BoxWriter(headBytes + moofBytes + layout.mdatBytes);
+  const eventBytes = events.reduce((sum, event) => sum + eventMessageBytes(event), 0);
+  const writer = new BoxWriter(headBytes + eventBytes + moofBytes + layout.mdatBytes);
 
   writeSegmentType(writer, brands);
   if (options.reference) writeReferenceTime(writer, options.reference);
+  for (const event of events) writeEventMessage(writer, event);
   const moof = writer.begin(TYPE.moof);
   const mfhd = writer.beginFull(TYPE.mfhd, 0, 0);
   writer.u32(options.sequence);
@@ -167,6 +192,23 @@ function writeReferenceTime(writer: BoxWriter, reference: ReferenceTime): void {
   writer.u32(Math.floor(((reference.wallMs - seconds * 1000) / 1000) * TWO_32));
   writer.u64(reference.mediaTicks);
   writer.end(prft);
+}
+
+/** Full box header, four numbers, two texts with their terminators (ISO/IEC 23009-1 5.10.3.3, version 1). */
+function eventMessageBytes({ kind, data }: ChunkEvent): number {
+  return 12 + 4 + 8 + 4 + 4 + EVENT_SCHEMES[kind].length + 1 + 1 + data.length;
+}
+
+function writeEventMessage(writer: BoxWriter, { id, kind, atTicks, data }: ChunkEvent): void {
+  const emsg = writer.beginFull(TYPE.emsg, 1, 0);
+  writer.u32(EVENT_TIMESCALE);
+  writer.u64(atTicks);
+  writer.u32(UNKNOWN_DURATION);
+  writer.u32(id % TWO_32);
+  writer.ascii(EVENT_SCHEMES[kind]);
+  writer.zeros(1 + 1);
+  writer.raw(data);
+  writer.end(emsg);
 }
 
 function writeTrackFragment(

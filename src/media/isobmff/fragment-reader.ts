@@ -15,7 +15,10 @@ export interface InitTrack {
   readonly timescale: number;
   /** Sample entry type: `avc1`, `mp4a`, … */
   readonly entry: string;
-  /** Body of avcC, or the AudioSpecificConfig inside esds; undefined for other codecs. */
+  /**
+   * Body of avcC, hvcC, av1C, vpcC, dac3, dec3, dOps or dfLa (of a FullBox with its version and flags), or the
+   * AudioSpecificConfig inside esds; undefined for other codecs.
+   */
   readonly config: Uint8Array | undefined;
   /** Pixels; 0 for audio. */
   readonly width: number;
@@ -113,9 +116,12 @@ function readTimescale(cursor: BoxCursor): number {
   return cursor.u32();
 }
 
+const AUDIO_ENTRIES = new Set(['mp4a', 'enca', 'ac-3', 'ec-3', 'Opus', 'fLaC']);
+const CONFIG_BOXES = new Set(['avcC', 'hvcC', 'av1C', 'vpcC', 'dac3', 'dec3', 'dOps', 'dfLa']);
+
 function readEntryFields(bytes: Uint8Array, entry: Box): { width: number; height: number; channels: number } {
   const cursor = new BoxCursor(bytes, entry);
-  if (entry.type === 'mp4a' || entry.type === 'enca') {
+  if (AUDIO_ENTRIES.has(entry.type)) {
     cursor.skip(16);
     return { width: 0, height: 0, channels: cursor.u16() };
   }
@@ -124,8 +130,8 @@ function readEntryFields(bytes: Uint8Array, entry: Box): { width: number; height
 }
 
 function readConfig(bytes: Uint8Array, entry: Box): Uint8Array | undefined {
-  const avcC = findBox(entry.children, ['avcC']);
-  if (avcC) return bytes.subarray(avcC.bodyStart, avcC.end);
+  const config = entry.children.find((box) => CONFIG_BOXES.has(box.type));
+  if (config) return bytes.subarray(config.bodyStart, config.end);
   const esds = findBox(entry.children, ['esds']);
   return esds ? readDecoderSpecificInfo(bytes, esds) : undefined;
 }

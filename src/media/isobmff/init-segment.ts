@@ -1,21 +1,27 @@
+import type { AudioCodecName } from '../audio-config.ts';
+import { type Colour, isColourKnown } from '../colour.ts';
+import { parseFlacConfig } from '../flac.ts';
+import { videoColour, type VideoCodecName } from '../video-config.ts';
 import { BoxWriter, fourCc } from './box-writer.ts';
 
-/** What an initialization segment must know of an H.264 track. */
+/** What an initialization segment must know of a video track. */
 export interface VideoInit {
   readonly kind: 'video';
+  readonly codec: VideoCodecName;
   readonly timescale: number;
-  /** AVCDecoderConfigurationRecord. */
+  /** Body of `avcC`, `hvcC`, `av1C`, or of `vpcC` with its version and flags. */
   readonly config: Uint8Array;
   readonly width: number;
   readonly height: number;
 }
 
-/** What an initialization segment must know of an AAC track. */
+/** What an initialization segment must know of an audio track. */
 export interface AudioInit {
   readonly kind: 'audio';
+  readonly codec: AudioCodecName;
   /** The sample rate, too. */
   readonly timescale: number;
-  /** AudioSpecificConfig. */
+  /** AudioSpecificConfig for `mp4a`; else body of `dac3`, `dec3`, `dOps`, or of `dfLa` with its version and flags. */
   readonly config: Uint8Array;
   readonly channels: number;
 }
@@ -154,8 +160,26 @@ function writeSampleTable(writer: BoxWriter, track: TrackInit): void {
   writer.end(stbl);
 }
 
+/** The box of each sample entry that holds the codec's configuration. */
+const CONFIG_BOX: Readonly<Record<VideoCodecName | Exclude<AudioCodecName, 'mp4a'>, string>> = {
+  avc1: 'avcC',
+  hvc1: 'hvcC',
+  av01: 'av1C',
+  vp09: 'vpcC',
+  'ac-3': 'dac3',
+  'ec-3': 'dec3',
+  Opus: 'dOps',
+  fLaC: 'dfLa',
+};
+
+function writeConfigBox(writer: BoxWriter, codec: keyof typeof CONFIG_BOX, config: Uint8Array): void {
+  const box = writer.begin(fourCc(CONFIG_BOX[codec]));
+  writer.raw(config);
+  writer.end(box);
+}
+
 function writeVisualEntry(writer: BoxWriter, track: VideoInit): void {
-  const entry = writer.begin(fourCc('avc1'));
+  const entry = writer.begin(fourCc(track.codec));
   writer.zeros(6);
   writer.u16(1);
   writer.zeros(16);
@@ -168,24 +192,48 @@ function writeVisualEntry(writer: BoxWriter, track: VideoInit): void {
   writer.zeros(32);
   writer.u16(0x18);
   writer.u16(0xffff);
-  const avcC = writer.begin(fourCc('avcC'));
-  writer.raw(track.config);
-  writer.end(avcC);
+  writeConfigBox(writer, track.codec, track.config);
+  const colour = videoColour(track.codec, track.config);
+  if (colour && isColourKnown(colour)) writeColour(writer, colour);
   writer.end(entry);
 }
 
+/** colr of type nclx (ISO/IEC 14496-12 12.1.5). */
+function writeColour(writer: BoxWriter, colour: Colour): void {
+  const colr = writer.begin(fourCc('colr'));
+  writer.ascii('nclx');
+  writer.u16(colour.primaries);
+  writer.u16(colour.transfer);
+  writer.u16(colour.matrix);
+  writer.u8(colour.fullRange ? 0x80 : 0);
+  writer.end(colr);
+}
+
 function writeAudioEntry(writer: BoxWriter, track: AudioInit): void {
-  const entry = writer.begin(fourCc('mp4a'));
+  const { codec, config } = track;
+  const entry = writer.begin(fourCc(codec));
   writer.zeros(6);
   writer.u16(1);
   writer.zeros(8);
   writer.u16(track.channels);
-  writer.u16(16);
+  writer.u16((codec === 'fLaC' && parseFlacConfig(config)?.bitsPerSample) || 16);
   writer.zeros(4);
-  // 16.16 cannot hold rates of 64 kHz and up; decoders take the rate from the AudioSpecificConfig.
-  writer.u32(track.timescale < 0x10000 ? track.timescale * 0x10000 : 0);
-  writeElementaryStream(writer, track.config);
+  writer.u32(entrySampleRate(track) * 0x10000);
+  if (codec === 'mp4a') writeElementaryStream(writer, config);
+  else writeConfigBox(writer, codec, config);
   writer.end(entry);
+}
+
+/**
+ * 16.16 cannot hold rates of 64 kHz and up. Decoders take the rate from the codec's configuration; FLAC wants the
+ * greatest regular division here, 48000 for 96000 (Encapsulation of FLAC in ISO Base Media File Format 3.3.1).
+ */
+function entrySampleRate({ codec, timescale }: AudioInit): number {
+  if (timescale < 0x10000) return timescale;
+  if (codec !== 'fLaC') return 0;
+  let rate = timescale;
+  while (rate >= 0x10000) rate = rate % 2 === 0 ? rate / 2 : 0;
+  return rate;
 }
 
 /** Bytes of a descriptor header: tag and the four-byte form of the size. */

@@ -171,3 +171,87 @@ describe('the MPD', () => {
     expect(values(mpd(window), 'Period', 'id')).toEqual(['p2']);
   });
 });
+
+describe('splices', () => {
+  it('are events of the period they fall into, on its own clock, and carried in the pictures', () => {
+    const window = broadcast().run(9000).splice(-3000, { durationSeconds: 1 });
+    window.away().run(3000).resume(640).run(5000).splice(4000, { plannedSeconds: 30 });
+    const periods = find(mpd(window), 'Period');
+    expect(periods).toHaveLength(2);
+    const streams = periods.map((period) => find(period, 'EventStream'));
+    expect(streams.map((found) => found.length)).toEqual([1, 1]);
+    for (const [index, [stream]] of streams.entries()) {
+      const startMs = window.periods[index]?.startMs ?? 0;
+      expect(stream?.attributes.get('presentationTimeOffset')).toBe(String(Math.round(startMs * 90)));
+    }
+    const [began, ended] = find(streams[0]?.[0] as XmlNode, 'Event');
+    expect([began?.attributes.get('duration'), ended?.attributes.get('duration')]).toEqual([
+      '90000',
+      undefined,
+    ]);
+    const time = Number(began?.attributes.get('presentationTime'));
+    expect(Number(ended?.attributes.get('presentationTime')) - time).toBe(90_000);
+    const [binary] = find(began as XmlNode, 'Binary');
+    expect(binary?.text).toBe(Buffer.from([0xfc, 0x30, 0x11, 0]).toString('base64'));
+    const carriers = find(periods[1] as XmlNode, 'AdaptationSet').map((set) =>
+      values(set, 'InbandEventStream', 'schemeIdUri'),
+    );
+    expect(carriers).toEqual([['urn:scte:scte35:2013:bin'], []]);
+  });
+});
+
+/** The picture becomes HEVC, with an H.264 rung of it in the periods named. */
+function withRung(window: WindowModel, periods: readonly string[]): WindowModel {
+  window.renditions.push({ ...window.rendition('video'), id: '360p' });
+  for (const [index, period] of window.periods.entries()) {
+    const source = period.tracks.get('video');
+    if (source?.kind !== 'video') throw new Error('no video');
+    const lead = { ...source, codec: 'hvc1' as const, codecString: 'hvc1.1.6.L93.B0' };
+    const tracks = new Map([...period.tracks, ['video', lead]]);
+    if (periods.includes(period.id)) tracks.set('360p', source);
+    window.periods[index] = { ...period, lead, tracks };
+  }
+  return window;
+}
+
+describe('pictures of several codecs', () => {
+  it('are sets of their own, the same in every period', () => {
+    const root = mpd(withRung(broadcast().run(5000), ['p1']));
+    expect(values(root, 'AdaptationSet', 'id')).toEqual(['3', '1', '2']);
+    expect(values(root, 'AdaptationSet', 'startWithSAP')).toEqual(['3', '1', '1']);
+    const sets = find(root, 'AdaptationSet').map((set) => values(set, 'Representation', 'id'));
+    expect(sets).toEqual([['video'], ['360p'], ['audio']]);
+    expect(values(root, 'ProducerReferenceTime', 'id')).toEqual(['2', '0', '1']);
+    expect(values(root, 'Latency', 'referenceId')).toEqual(['2']);
+  });
+
+  it('run on from a period only where it had such a set', () => {
+    const window = broadcast().run(7300).reanchor(3).run(4000);
+    const [first, second] = find(mpd(withRung(window, ['p2'])), 'Period');
+    expect(values(first as XmlNode, 'AdaptationSet', 'id')).toEqual(['3', '2']);
+    const continuity = find(second as XmlNode, 'AdaptationSet').map((set) => [
+      set.attributes.get('id'),
+      ...values(set, 'SupplementalProperty', 'value'),
+    ]);
+    expect(continuity).toEqual([['3', 'p1'], ['1'], ['2', 'p1']]);
+  });
+});
+
+describe('the channels of sound', () => {
+  it.each([
+    ['mp4a', '1190', 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011', '2'],
+    ['Opus', '000201380000bb80000000', 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011', '2'],
+    ['ac-3', '101140', 'tag:dolby.com,2014:dash:audio_channel_configuration:2011', 'A000'],
+    ['ec-3', '0800200f00', 'tag:dolby.com,2014:dash:audio_channel_configuration:2011', 'F801'],
+  ] as const)('of %s are told in the scheme for it', (codec, config, scheme, value) => {
+    const window = broadcast().run(5000);
+    const track = window.period.tracks.get('audio');
+    if (track?.kind !== 'audio') throw new Error('no audio');
+    const audio = { ...track, codec, config: Uint8Array.from(Buffer.from(config, 'hex')) };
+    const tracks = new Map([...window.period.tracks, ['audio', audio]]);
+    window.periods.splice(-1, 1, { ...window.period, tracks });
+    const root = mpd(window);
+    expect(values(root, 'AudioChannelConfiguration', 'schemeIdUri')).toEqual([scheme]);
+    expect(values(root, 'AudioChannelConfiguration', 'value')).toEqual([value]);
+  });
+});

@@ -1,5 +1,7 @@
+import { EVENT_SCHEMES } from '../../media/isobmff/chunk.ts';
+import { ac3ChannelMask } from '../../media/ac3.ts';
 import type { LiveWindow, Period, Rendition, SegmentPlan } from '../../stream/live-window.ts';
-import type { Track, TrackKind, VideoTrack } from '../../stream/track.ts';
+import type { AudioTrack, Track, VideoTrack } from '../../stream/track.ts';
 import { declaredRate } from '../declared-rate.ts';
 import { frameRate, wholeRatio } from '../frame-rate.ts';
 import { isoTime } from '../iso-time.ts';
@@ -46,11 +48,18 @@ const PLAYBACK_RATE = { min: '0.96', max: '1.04' };
  */
 const MIN_UPDATE_SECONDS = 2;
 
-const ADAPTATION_SET_ID = { video: 1, audio: 2 } as const;
+/** By what a set carries, so that it has the same id in every period. Pictures of two codecs never share a set. */
+const ADAPTATION_SET_ID = { avc1: 1, audio: 2, hvc1: 3, av01: 4, vp09: 5 } as const;
 /** ProducerReferenceTime@id; Latency@referenceId names the lead track's. */
-const REFERENCE_ID = { video: 0, audio: 1 } as const;
+const REFERENCE_ID = { avc1: 0, audio: 1, hvc1: 2, av01: 3, vp09: 4 } as const;
+const SPLICE_SCHEME = 'urn:scte:scte35:2014:xml+bin';
+const SPLICE_NAMESPACE = 'http://www.scte.org/schemas/35/2016';
+const SPLICE_TIMESCALE = 90_000;
+const TICKS_PER_MS = 90;
 const CLOCK_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014';
 const CLOCK_SCHEME_ISO = 'urn:mpeg:dash:utc:http-iso:2014';
+const CHANNEL_COUNT_SCHEME = 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011';
+const DOLBY_CHANNELS_SCHEME = 'tag:dolby.com,2014:dash:audio_channel_configuration:2011';
 const PROFILES = 'urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019';
 
 /** What one state of the MPD says that is not in the window itself. */
@@ -115,10 +124,10 @@ function patchLocation({ patch }: MpdOptions, publishTime: string): XmlElement |
 }
 
 function serviceDescription(window: LiveWindow, targetMs: number): XmlElement {
-  const lead = window.periods.at(-1)?.lead.kind ?? 'video';
+  const lead = window.periods.at(-1)?.lead;
   return element('ServiceDescription', { id: 0 }, [
     element('Latency', {
-      referenceId: REFERENCE_ID[lead],
+      referenceId: lead ? REFERENCE_ID[contentOf(lead)] : REFERENCE_ID.avc1,
       target: Math.round(targetMs),
       min: Math.round(targetMs * LATENCY_MIN_SHARE),
       max: Math.round(targetMs * LATENCY_MAX_SHARE),
@@ -138,11 +147,9 @@ function periodElement(
   state: MpdState,
 ): XmlElement {
   const { period, endMs } = listed;
-  const sets = (['video', 'audio'] as const).flatMap((kind) => {
-    const members = membersOf(window, period, kind);
-    const track = members[0]?.track;
-    return track ? [adaptationSet(window.plan, listed, track, members, options, state)] : [];
-  });
+  const sets = setsOf(window, period).map((members) =>
+    adaptationSet(window, listed, members[0].track, members, options, state),
+  );
   return element(
     'Period',
     {
@@ -150,8 +157,39 @@ function periodElement(
       start: duration(period.startMs / 1000),
       duration: endMs === undefined ? undefined : duration((endMs - period.startMs) / 1000),
     },
-    sets,
+    [spliceEvents(window, listed), ...sets],
   );
+}
+
+/** The splices of a period, those to come in the last one (SCTE 214-1: the section as XML-wrapped base64). */
+function spliceEvents(
+  { splices, periods }: LiveWindow,
+  { period, endMs }: ListedPeriod,
+): XmlElement | undefined {
+  const fromTicks = Math.round(period.startMs * TICKS_PER_MS);
+  const untilTicks = endMs === undefined ? Number.POSITIVE_INFINITY : Math.round(endMs * TICKS_PER_MS);
+  const isFirst = period === periods[0];
+  const own = splices.filter(({ atTicks }) => (isFirst || atTicks >= fromTicks) && atTicks < untilTicks);
+  if (own.length === 0) return undefined;
+  return element(
+    'EventStream',
+    { schemeIdUri: SPLICE_SCHEME, timescale: SPLICE_TIMESCALE, presentationTimeOffset: fromTicks },
+    own.flatMap(({ number, atTicks, plannedTicks, durationTicks, out, in: back, cmd }) => {
+      const begins = { presentationTime: atTicks, duration: durationTicks ?? plannedTicks, id: 2 * number };
+      const ends = {
+        presentationTime: atTicks + (durationTicks ?? 0),
+        duration: undefined,
+        id: 2 * number + 1,
+      };
+      const opening = out ?? cmd;
+      return [...(opening ? [spliceEvent(begins, opening)] : []), ...(back ? [spliceEvent(ends, back)] : [])];
+    }),
+  );
+}
+
+function spliceEvent(attributes: Record<string, number | undefined>, section: Uint8Array): XmlElement {
+  const binary = element('Binary', {}, Buffer.from(section).toString('base64'));
+  return element('Event', attributes, [element('Signal', { xmlns: SPLICE_NAMESPACE }, [binary])]);
 }
 
 /** A rendition with what it carries in one period. */
@@ -160,20 +198,34 @@ interface Member {
   readonly track: Track;
 }
 
-/** The renditions of one kind that have media in `period`. */
-function membersOf(window: LiveWindow, period: Period, kind: TrackKind): Member[] {
-  return window.renditions.flatMap((rendition) => {
-    const track = period.tracks.get(rendition.id);
-    return track?.kind === kind ? [{ rendition, track }] : [];
-  });
+type Members = readonly [Member, ...Member[]];
+
+/** What is in a set: sound, or pictures of one codec. */
+function contentOf(track: Track): keyof typeof ADAPTATION_SET_ID {
+  return track.kind === 'audio' ? 'audio' : track.codec;
+}
+
+/** The renditions that have media in `period`, set by set, pictures first. */
+function setsOf(window: LiveWindow, period: Period): Members[] {
+  const sets = new Map<string, [Member, ...Member[]]>();
+  for (const kind of ['video', 'audio'] as const) {
+    for (const rendition of window.renditions) {
+      const track = period.tracks.get(rendition.id);
+      if (track?.kind !== kind) continue;
+      const set = sets.get(contentOf(track));
+      if (set) set.push({ rendition, track });
+      else sets.set(contentOf(track), [{ rendition, track }]);
+    }
+  }
+  return [...sets.values()];
 }
 
 /**
- * One set for all rungs of a kind: their segments are the same in number, time and key frames, so that players may
+ * One set for all rungs of a codec: their segments are the same in number, time and key frames, so that players may
  * switch at each. `track` is any of them.
  */
 function adaptationSet(
-  plan: SegmentPlan,
+  window: LiveWindow,
   listed: ListedPeriod,
   track: Track,
   members: readonly Member[],
@@ -186,21 +238,27 @@ function adaptationSet(
   return element(
     'AdaptationSet',
     {
-      id: ADAPTATION_SET_ID[kind],
+      id: ADAPTATION_SET_ID[contentOf(track)],
       contentType: kind,
       mimeType: `${kind}/mp4`,
       segmentAlignment: true,
-      startWithSAP: independent ? 1 : undefined,
+      startWithSAP: independent ? mostSap(track) : undefined,
       ...maximums(members.map((member) => member.track)),
     },
     [
-      continuity(period),
-      producerReferenceTime(kind, options),
+      continuity(window, period, track),
+      ...inbandEvents(window, track, period.lead),
+      producerReferenceTime(track, options),
       element('Role', { schemeIdUri: 'urn:mpeg:dash:role:2011', value: 'main' }),
-      segmentTemplate(plan, listed, track),
+      segmentTemplate(window.plan, listed, track),
       ...members.map((member) => representation(member, state)),
     ],
   );
+}
+
+/** HEVC key frames may be those of an open GOP, whose leading pictures cannot be decoded after a join: type 3. */
+function mostSap(track: Track): number {
+  return track.codec === 'hvc1' ? 3 : 1;
 }
 
 /** Rungs keep the source's frame rate, so that the first one's is also the greatest. */
@@ -215,9 +273,25 @@ function maximums(tracks: readonly Track[]): Record<string, string | number | un
   };
 }
 
-/** The media runs on from the period before, with the same AdaptationSets: players need not reset a decoder. */
-function continuity(period: Period): XmlElement | undefined {
+/** What the chunks of the lead's kind carry (ISO/IEC 23009-1 5.10.3.2): players dispatch only what is named. */
+function inbandEvents({ inbandEvents: kinds }: LiveWindow, track: Track, lead: Track): XmlElement[] {
+  if (track.kind !== lead.kind) return [];
+  return [...kinds].map((kind) => element('InbandEventStream', { schemeIdUri: EVENT_SCHEMES[kind] }));
+}
+
+/**
+ * The media runs on from the period before, with the very Representations of this set (ISO/IEC 23009-1 5.3.2.4):
+ * players need not reset a decoder.
+ */
+function continuity(window: LiveWindow, period: Period, track: Track): XmlElement | undefined {
   if (period.continues === undefined) return undefined;
+  const before = window.periods.find(({ id }) => id === period.continues);
+  const idsIn = ({ tracks }: Period): string =>
+    [...tracks]
+      .flatMap(([id, each]) => (contentOf(each) === contentOf(track) ? [id] : []))
+      .toSorted()
+      .join();
+  if (!before || idsIn(before) !== idsIn(period)) return undefined;
   return element('SupplementalProperty', {
     schemeIdUri: 'urn:mpeg:dash:period-continuity:2015',
     value: period.continues,
@@ -228,11 +302,11 @@ function continuity(period: Period): XmlElement | undefined {
  * Media time is wall-clock time since 1970 on every track, so that time 0 maps to 1970 exactly, in every period: the
  * same relation that the prft boxes in the segments state.
  */
-function producerReferenceTime(kind: TrackKind, options: MpdOptions): XmlElement {
+function producerReferenceTime(track: Track, options: MpdOptions): XmlElement {
   return element(
     'ProducerReferenceTime',
     {
-      id: REFERENCE_ID[kind],
+      id: REFERENCE_ID[contentOf(track)],
       inband: true,
       type: 'captured',
       wallClockTime: '1970-01-01T00:00:00Z',
@@ -277,11 +351,15 @@ function representation({ rendition, track }: Member, state: MpdState): XmlEleme
     return element('Representation', { ...common, width, height, frameRate: frameRateText(track) });
   }
   return element('Representation', { ...common, audioSamplingRate: track.timescale }, [
-    element('AudioChannelConfiguration', {
-      schemeIdUri: 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011',
-      value: track.channels,
-    }),
+    element('AudioChannelConfiguration', channelConfiguration(track)),
   ]);
+}
+
+/** Dolby's codecs have a scheme of their own: which channels there are, as the bits of chanmap, in hexadecimal. */
+function channelConfiguration(track: AudioTrack): { schemeIdUri: string; value: string | number } {
+  const mask = ac3ChannelMask(track.codec, track.config);
+  if (mask === undefined) return { schemeIdUri: CHANNEL_COUNT_SCHEME, value: track.channels };
+  return { schemeIdUri: DOLBY_CHANNELS_SCHEME, value: mask.toString(16).toUpperCase().padStart(4, '0') };
 }
 
 /** Exact, e.g. `30000/1001`; undefined for a variable rate. */

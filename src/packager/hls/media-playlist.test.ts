@@ -16,6 +16,7 @@ import {
   type ModelOptions,
   WindowModel,
 } from '../../../test/support/window-model.ts';
+import { isoTime } from '../iso-time.ts';
 import { floorMs, partSeconds } from './format.ts';
 import { renderMediaPlaylist } from './media-playlist.ts';
 
@@ -201,5 +202,25 @@ describe('numbers in a playlist', () => {
     expect(floorMs(epochSeconds * 90_000 + 89_999, 90_000)).toBe(epochSeconds * 1000 + 999);
     expect(floorMs(epochSeconds * 44_100 + 441, 44_100)).toBe(epochSeconds * 1000 + 10);
     expect(floorMs(epochSeconds * 90_000, 90_000)).toBe(epochSeconds * 1000);
+  });
+});
+
+describe('splices', () => {
+  it('are date ranges in every playlist and every delta, with the sections as they came', () => {
+    const window = broadcast()
+      .run(60_000)
+      .splice(3000, { plannedSeconds: 30 })
+      .splice(0, { durationSeconds: 12.5 });
+    const date = isoTime(window.clock.wallMs() + 3000);
+    const first = `#EXT-X-DATERANGE:ID="splice-0",START-DATE="${date}",PLANNED-DURATION=30.00000,SCTE35-OUT=0xFC301100`;
+    for (const rendition of window.renditions) {
+      for (const skip of [undefined, 'YES', 'v2'] as const) {
+        const lines = renderMediaPlaylist(window, rendition, { skip }).split('\n');
+        expect(lines).toContain(first);
+        expect(lines.filter((line) => line.includes('splice-1'))).toEqual([
+          expect.stringMatching(/DURATION=12\.50000,SCTE35-OUT=0xFC301101,SCTE35-IN=0xFC301201$/),
+        ]);
+      }
+    }
   });
 });

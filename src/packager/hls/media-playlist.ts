@@ -22,6 +22,7 @@ const HOLD_BACK_TARGET_DURATIONS = 3;
  * frame, so the dates of all renditions still agree.
  */
 const AUDIO_DATE_BIAS_MS = 10;
+const SPLICE_TIMESCALE = 90_000;
 
 /**
  * The media playlist of one rendition (RFC 8216bis 4.4.3 to 4.4.5), full or as a delta update. A pure function of the
@@ -36,6 +37,7 @@ export function renderMediaPlaylist(
   const skipped = skippedCount(window, rendition, complete, options.skip);
   const lines = headLines(window.plan, rendition, skipped, options.skip);
   pushSegments(lines, window, rendition, complete, skipped);
+  pushDateRanges(lines, window);
   if (window.state === 'ended') lines.push('#EXT-X-ENDLIST');
   pushHint(lines, window, rendition);
   pushReports(lines, window, rendition);
@@ -62,7 +64,8 @@ function headLines(
     `#EXT-X-DISCONTINUITY-SEQUENCE:${rendition.discontinuitySequence}`,
   ];
   if (skipped > 0) {
-    // We list no date ranges, so none was removed; the attribute is required in a v2 delta all the same.
+    // A date range that left is one whose segments did, before those that are skipped here: none is to be named. The
+    // attribute is required in a v2 delta all the same.
     const removed = skip === 'v2' ? ',RECENTLY-REMOVED-DATERANGES=""' : '';
     lines.push(`#EXT-X-SKIP:SKIPPED-SEGMENTS=${skipped}${removed}`);
   }
@@ -110,7 +113,7 @@ function pushSegments(
     const segment = complete[i];
     if (!segment) continue;
     map = pushOpening(lines, window, rendition, segment, map, dateBiasMs);
-    if (segment.state === 'gap') lines.push('#EXT-X-GAP');
+    if (segment.state === 'gap' || isBrokenOff(window, rendition, segment)) lines.push('#EXT-X-GAP');
     else if (segment.startTicks >= partsFromTicks) pushParts(lines, window.plan, rendition, segment);
     lines.push(`#EXTINF:${seconds(segment.durationTicks, rendition.timescale)},`);
     lines.push(segmentPath(rendition.id, segment.period.id, segment.number));
@@ -120,6 +123,16 @@ function pushSegments(
     pushOpening(lines, window, rendition, open, map, dateBiasMs);
     pushParts(lines, window.plan, rendition, open);
   }
+}
+
+/**
+ * A rung's encoder stopped in the middle of it, for good: its EXTINF would promise more than it has (4.4.4.1). As a gap
+ * it lasts as long as the same segment of every other rendition.
+ */
+function isBrokenOff({ plan, renditions }: LiveWindow, rendition: Rendition, segment: Segment): boolean {
+  if (rendition.kind !== 'video' || rendition.id === renditions[0]?.id) return false;
+  const listedTicks = segment.parts.reduce((sum, part) => sum + part.durationTicks, 0);
+  return segment.durationTicks - listedTicks > plan.partTargetSeconds * rendition.timescale;
 }
 
 /**
@@ -171,6 +184,24 @@ function partLine(plan: SegmentPlan, rendition: Rendition, segment: Segment, par
   const duration = partSeconds(part.durationTicks, rendition.timescale, plan.partTargetSeconds);
   const uri = partPath(rendition.id, segment.period.id, segment.number, part.index);
   return `#EXT-X-PART:DURATION=${duration},URI="${uri}"${part.independent ? ',INDEPENDENT=YES' : ''}`;
+}
+
+/** Every splice that is not over, in every playlist: deltas leave out segments only (RFC 8216bis 4.4.5.1). */
+function pushDateRanges(lines: string[], { splices }: LiveWindow): void {
+  for (const { id, atTicks, plannedTicks, durationTicks, ...sections } of splices) {
+    const attributes = [`ID="${id}"`, `START-DATE="${isoTime(floorMs(atTicks, SPLICE_TIMESCALE))}"`];
+    if (durationTicks !== undefined) attributes.push(`DURATION=${seconds(durationTicks, SPLICE_TIMESCALE)}`);
+    if (plannedTicks !== undefined)
+      attributes.push(`PLANNED-DURATION=${seconds(plannedTicks, SPLICE_TIMESCALE)}`);
+    for (const direction of ['out', 'in', 'cmd'] as const) {
+      const section = sections[direction];
+      if (section)
+        attributes.push(
+          `SCTE35-${direction.toUpperCase()}=0x${Buffer.from(section).toString('hex').toUpperCase()}`,
+        );
+    }
+    lines.push(`#EXT-X-DATERANGE:${attributes.join(',')}`);
+  }
 }
 
 /** No hint after the end, nor while the publisher is away: its next part will be of a period without a name yet. */

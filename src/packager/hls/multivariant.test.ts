@@ -84,6 +84,7 @@ audio.m3u8
   it('does not offer audio that has gone', () => {
     const model = new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO }).run(5000);
     const { stream, plan, state, renditions, version, mpdChangedMs, published, period } = model;
+    const { splices, inbandEvents } = model;
     const periods = [period, { ...period, id: 'p2', tracks: new Map([['video', period.lead]]) }];
     const subscribe = (): (() => void) => () => {};
     const text = renderMultivariant({
@@ -95,6 +96,8 @@ audio.m3u8
       mpdChangedMs,
       published,
       periods,
+      splices,
+      inbandEvents,
       subscribe,
     });
     expect(text).not.toContain('EXT-X-MEDIA');
@@ -109,5 +112,21 @@ audio.m3u8
     const measured = window.rendition('video').peakBps + window.rendition('audio').peakBps;
     expect(Number(attrs.get('BANDWIDTH'))).toBeGreaterThanOrEqual(measured);
     expect(Number(attrs.get('AVERAGE-BANDWIDTH'))).toBeLessThanOrEqual(Number(attrs.get('BANDWIDTH')));
+  });
+
+  it.each([
+    [16, 'PQ'],
+    [18, 'HLG'],
+    [1, undefined],
+  ])('says of pictures whose transfer is %i that their range is %s', (transfer, range) => {
+    const config = Uint8Array.of(1, 0, 0, 0, 2, 41, 0xa2, 9, transfer, 9, 0, 0);
+    const window = new WindowModel({ video: DEFAULT_VIDEO }).run(5000);
+    const [id, track] = [...window.period.tracks].find(([, each]) => each.kind === 'video') ?? [];
+    if (!id || track?.kind !== 'video') throw new Error('no video');
+    const tracks = new Map([
+      [id, { ...track, codec: 'vp09' as const, codecString: 'vp09.02.41.10', config }],
+    ]);
+    window.periods.splice(-1, 1, { ...window.period, tracks });
+    expect(variant(renderMultivariant(window)).get('VIDEO-RANGE')).toBe(range);
   });
 });

@@ -1,3 +1,4 @@
+import { videoColour } from '../../media/video-config.ts';
 import type { LiveWindow, Rendition } from '../../stream/live-window.ts';
 import type { AudioTrack, VideoTrack } from '../../stream/track.ts';
 import { declaredRate } from '../declared-rate.ts';
@@ -80,5 +81,21 @@ function videoAttributes(track: VideoTrack | AudioTrack): string[] {
   if (track.kind === 'audio') return [];
   const rate = frameRate(track);
   const resolution = `RESOLUTION=${track.width}x${track.height}`;
-  return rate ? [resolution, `FRAME-RATE=${(rate.numerator / rate.denominator).toFixed(3)}`] : [resolution];
+  const range = videoRange(track);
+  return [
+    resolution,
+    ...(rate ? [`FRAME-RATE=${(rate.numerator / rate.denominator).toFixed(3)}`] : []),
+    ...(range ? [`VIDEO-RANGE=${range}`] : []),
+  ];
+}
+
+/** transfer_characteristics (ISO/IEC 23091-2) of high dynamic range. Without the attribute a variant is SDR. */
+const HDR_RANGES = new Map([
+  [16, 'PQ'],
+  [18, 'HLG'],
+]);
+
+function videoRange({ codec, config }: VideoTrack): string | undefined {
+  const colour = videoColour(codec, config);
+  return colour && HDR_RANGES.get(colour.transfer);
 }

@@ -1,6 +1,5 @@
 import type { AttributeReader } from './attribute-reader.ts';
 import type { Addressing } from './mpd-model.ts';
-import { readTimeline } from './timeline.ts';
 import { childOf, childrenOf, type XmlElement } from './xml.ts';
 
 const KINDS = [
@@ -54,7 +53,7 @@ export function readAddressing(
     timescale,
     presentationTimeOffset,
     duration: inherited.unsigned('duration'),
-    timeline: timeline && readTimeline(timeline, endTicks),
+    timeline: timeline && context.reader.timelines.read(timeline, endTicks),
     startNumber: inherited.unsigned('startNumber') ?? 1,
     endNumber: inherited.unsigned('endNumber'),
     availabilityTimeOffset: context.baseOffset + (inherited.decimal('availabilityTimeOffset') ?? 0),
@@ -62,7 +61,7 @@ export function readAddressing(
     initialization: initialization?.attributes.get('sourceURL') ?? inherited.text('initialization'),
     initializationRange: initialization?.attributes.get('range'),
     media: inherited.text('media'),
-    urls: segmentUrls(inherited),
+    urls: segmentUrls(inherited, context.reader),
     indexRange: inherited.text('indexRange'),
   };
 }
@@ -75,11 +74,17 @@ function chooseKind(levels: readonly XmlElement[]): (typeof KINDS)[number] | und
   return undefined;
 }
 
-function segmentUrls(inherited: Inherited): Addressing['urls'] {
-  return inherited.children('SegmentURL').map((element) => ({
-    media: element.attributes.get('media'),
-    range: element.attributes.get('mediaRange'),
+function segmentUrls(inherited: Inherited, { urlLists }: AttributeReader): Addressing['urls'] {
+  const list = inherited.holderOf('SegmentURL');
+  if (!list) return [];
+  const known = urlLists.get(list);
+  if (known) return known;
+  const urls = childrenOf(list, 'SegmentURL').map(({ attributes }) => ({
+    media: attributes.get('media'),
+    range: attributes.get('mediaRange'),
   }));
+  urlLists.set(list, urls);
+  return urls;
 }
 
 /** Elements of one kind from Period to Representation: the lowest that says a thing counts. */
@@ -123,12 +128,12 @@ class Inherited {
   }
 
   child(name: string): XmlElement | undefined {
-    const holder = this.#lowest((element) => childOf(element, name) !== undefined);
+    const holder = this.holderOf(name);
     return holder && childOf(holder, name);
   }
 
-  children(name: string): XmlElement[] {
-    const holder = this.#lowest((element) => childOf(element, name) !== undefined);
-    return holder ? childrenOf(holder, name) : [];
+  /** The lowest that has a child of that name. */
+  holderOf(name: string): XmlElement | undefined {
+    return this.#lowest((element) => childOf(element, name) !== undefined);
   }
 }

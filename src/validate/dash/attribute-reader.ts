@@ -1,11 +1,15 @@
 import { parseDateTime } from '../date-time.ts';
-import type { AttributeFault } from './mpd-model.ts';
+import type { Addressing, AttributeFault } from './mpd-model.ts';
 import { parseDecimal, parseDuration, parseFrameRate, parseUnsigned } from './time-values.ts';
+import { TimelineReader } from './timeline.ts';
 import type { XmlElement } from './xml.ts';
 
-/** Reads typed attributes; what is not of its type is gathered and read as absent. */
+/** Reads typed attributes of one MPD; what is not of its type is gathered and read as absent. */
 export class AttributeReader {
   readonly faults: AttributeFault[] = [];
+  readonly timelines = new TimelineReader();
+  /** SegmentURL elements by the SegmentList that has them: Representations inherit them. */
+  readonly urlLists = new Map<XmlElement, Addressing['urls']>();
 
   text(element: XmlElement, attribute: string): string | undefined {
     return element.attributes.get(attribute);

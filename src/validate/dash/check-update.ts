@@ -17,10 +17,7 @@ const ROUNDING_SECONDS = 0.001;
 export function checkUpdate(before: Mpd, after: Mpd, nowMs: number): UpdateFault[] {
   // What was live may become a recording with another shape.
   if (!after.dynamic) return checkHead(before, after);
-  return [
-    ...checkHead(before, after),
-    ...before.periods.flatMap((period) => checkPeriod(before, period, after, nowMs)),
-  ];
+  return [...checkHead(before, after), ...checkPeriods(before, after, nowMs)];
 }
 
 function checkHead(before: Mpd, after: Mpd): UpdateFault[] {
@@ -42,15 +39,21 @@ function checkHead(before: Mpd, after: Mpd): UpdateFault[] {
   return faults;
 }
 
-function checkPeriod(before: Mpd, old: Period, after: Mpd, nowMs: number): UpdateFault[] {
-  if (old.id === undefined) return [];
-  const now = after.periods.find(({ id }) => id === old.id);
+function checkPeriods(before: Mpd, after: Mpd, nowMs: number): UpdateFault[] {
+  const periods = byId(after.periods);
+  return before.periods.flatMap((old) =>
+    old.id === undefined ? [] : checkPeriod(before, old, periods.get(old.id), nowMs),
+  );
+}
+
+/** Of several with one id, the first. */
+function byId<T extends { readonly id: string | undefined }>(all: readonly T[]): Map<string | undefined, T> {
+  return new Map(all.toReversed().map((one) => [one.id, one]));
+}
+
+function checkPeriod(before: Mpd, old: Period, now: Period | undefined, nowMs: number): UpdateFault[] {
   if (!now) return stillNeeded(before, old, nowMs) ? [removed(old)] : [];
-  return [
-    ...checkTimes(before, old, now, nowMs),
-    ...checkSets(old, now),
-    ...old.adaptationSets.flatMap((set) => checkAddressing(old, set, now)),
-  ];
+  return [...checkTimes(before, old, now, nowMs), ...checkSets(old, now), ...checkAddressing(old, now)];
 }
 
 function removed(period: Period): UpdateFault {
@@ -110,16 +113,17 @@ function setName(set: AdaptationSet): string {
   return `${set.id ?? '?'}(${ids.join(',')})`;
 }
 
-function checkAddressing(old: Period, set: AdaptationSet, now: Period): UpdateFault[] {
-  return set.representations.flatMap((representation) => {
-    const same = now.adaptationSets
-      .flatMap(({ representations }) => representations)
-      .find(({ id }) => id !== undefined && id === representation.id);
-    const [before, after] = [representation.addressing, same?.addressing];
-    if (!before || !after) return [];
-    const place = `${placeOf(old)} / Representation ${representation.id}`;
-    return [...checkConstants(before, after, place), ...checkTimeline(before, after, place)];
-  });
+function checkAddressing(old: Period, now: Period): UpdateFault[] {
+  const known = byId(now.adaptationSets.flatMap(({ representations }) => representations));
+  return old.adaptationSets
+    .flatMap(({ representations }) => representations)
+    .flatMap((representation) => {
+      const same = representation.id === undefined ? undefined : known.get(representation.id);
+      const [before, after] = [representation.addressing, same?.addressing];
+      if (!before || !after) return [];
+      const place = `${placeOf(old)} / Representation ${representation.id}`;
+      return [...checkConstants(before, after, place), ...checkTimeline(before, after, place)];
+    });
 }
 
 const CONSTANTS = [
@@ -169,7 +173,8 @@ function checkTimeline(before: Addressing, after: Addressing, place: string): Up
     const message = `${place}: the segment at ${segment.start} is number ${number} of ${segment.duration} ticks, it was ${then}`;
     return [{ rule: 'dash-update-timeline', message }];
   }
-  const dropped = old.find(({ start }) => start > first && !now.some((segment) => segment.start === start));
+  const starts = new Set(now.map(({ start }) => start));
+  const dropped = old.find(({ start }) => start > first && !starts.has(start));
   if (!dropped) return [];
   return [
     {

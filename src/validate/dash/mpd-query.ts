@@ -9,10 +9,13 @@ export interface Placed {
 
 /** Every Representation of the MPD. */
 export function placedRepresentations(mpd: Mpd): Placed[] {
-  return mpd.periods.flatMap((period) =>
-    period.adaptationSets.flatMap((set) =>
-      set.representations.map((representation) => ({ period, set, representation })),
-    ),
+  return mpd.periods.flatMap(placedIn);
+}
+
+/** Every Representation of a Period. */
+export function placedIn(period: Period): Placed[] {
+  return period.adaptationSets.flatMap((set) =>
+    set.representations.map((representation) => ({ period, set, representation })),
   );
 }
 

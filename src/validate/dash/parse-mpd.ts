@@ -59,8 +59,13 @@ function readMpd(root: XmlElement, url: string): Mpd {
   };
 }
 
+/** Longest list of profiles or codecs that is read, and longest URL that is followed. */
+const MAX_LIST = 4096;
+const MAX_URL = 16 * 1024;
+
 function listOf(text: string | undefined): string[] {
   return (text ?? '')
+    .slice(0, MAX_LIST)
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
@@ -110,8 +115,9 @@ function resolveBase(base: Base, element: XmlElement, reader: AttributeReader, p
   };
 }
 
-/** An absolute URL; `reference` itself when it cannot be made one. */
+/** An absolute URL; `reference` itself when it cannot be made one, or only one that is too long. */
 export function resolveUrl(reference: string, base: string): string {
+  if (reference.length + base.length > MAX_URL) return reference;
   return URL.canParse(reference, base) ? new URL(reference, base).href : reference;
 }
 

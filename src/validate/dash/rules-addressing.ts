@@ -1,6 +1,6 @@
 import { type DocumentRule, when } from './document-rule.ts';
-import type { Addressing, Mpd, Representation } from './mpd-model.ts';
-import { placedRepresentations } from './mpd-query.ts';
+import type { Addressing, Period, Representation } from './mpd-model.ts';
+import { placedIn, placedRepresentations } from './mpd-query.ts';
 import { initializationOf, segmentAt } from './segments.ts';
 import { templateFault, templateIdentifiers } from './url-template.ts';
 
@@ -63,7 +63,7 @@ export const ADDRESSING_RULES: readonly DocumentRule[] = [
     rule: 'dash-template-same-url',
     severity: 'error',
     clause: 'ISO/IEC 23009-1 5.3.9.4.4',
-    find: (mpd) => mpd.periods.flatMap((period) => sharedUrls(mpd, period.index)),
+    find: (mpd) => mpd.periods.flatMap(sharedUrls),
   },
   {
     rule: 'dash-segment-duration',
@@ -131,12 +131,12 @@ function forTemplates(
   };
 }
 
-/** Representations whose segments have the same URL. */
-function sharedUrls(mpd: Mpd, periodIndex: number): string[] {
+/** Representations of a Period whose segments have the same URL. */
+function sharedUrls(period: Period): string[] {
   const firstAt = new Map<string, string>();
   const found: string[] = [];
-  for (const { period, representation } of placedRepresentations(mpd)) {
-    if (period.index !== periodIndex || representation.addressing?.kind !== 'template') continue;
+  for (const { representation } of placedIn(period)) {
+    if (representation.addressing?.kind !== 'template') continue;
     const segment = segmentAt(representation, period, 0);
     const first = segment?.url ?? initializationOf(representation)?.url;
     if (first === undefined) continue;

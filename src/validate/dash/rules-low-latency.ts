@@ -47,11 +47,8 @@ export const LOW_LATENCY_RULES: readonly DocumentRule[] = [
     severity: 'warning',
     clause: 'DASH-IF IOP low latency 9.X.4.5',
     find: (mpd) =>
-      placedSets(mpd)
-        .filter(
-          ({ set }) =>
-            hasLowLatency(mpd) && !hasLowLatencySegments(mpd, set) && set.representations.length > 0,
-        )
+      (hasLowLatency(mpd) ? placedSets(mpd) : [])
+        .filter(({ set }) => !hasLowLatencySegments(mpd, set) && set.representations.length > 0)
         .map(({ place }) => `${place} has no availabilityTimeOffset: Shaka leaves low latency for all sets`),
   },
   {

@@ -1,5 +1,5 @@
 import { type DocumentRule, repeated, when } from './document-rule.ts';
-import type { AdaptationSet, Mpd, Period } from './mpd-model.ts';
+import type { AdaptationSet, Period } from './mpd-model.ts';
 import { placeOf } from './mpd-query.ts';
 
 const CONTINUITY = 'urn:mpeg:dash:period-continuity:2015';
@@ -85,7 +85,11 @@ export const PERIOD_RULES: readonly DocumentRule[] = [
     rule: 'dash-period-continuity',
     severity: 'error',
     clause: 'ISO/IEC 23009-1 5.3.2.4',
-    find: (mpd) => mpd.periods.flatMap((period) => findContinuity(mpd, period)),
+    find: ({ periods }) => {
+      // Of several with one id, the first.
+      const named = new Map(periods.toReversed().map((period) => [period.id, period]));
+      return periods.flatMap((period) => findContinuity(named, period));
+    },
   },
 ];
 
@@ -94,13 +98,13 @@ function pairs(periods: readonly Period[]): [Period, Period][] {
 }
 
 /** What a Period claims of the one before it, set by set. */
-function findContinuity(mpd: Mpd, period: Period): string[] {
+function findContinuity(named: ReadonlyMap<string | undefined, Period>, period: Period): string[] {
   return period.adaptationSets.flatMap((set) =>
     set.properties
       .filter(({ scheme }) => scheme === CONTINUITY || scheme === CONNECTIVITY)
       .flatMap(({ scheme, value }) => {
         const place = `${placeOf(period)} / AdaptationSet ${set.id}`;
-        const before = mpd.periods.find(({ id }) => id === value);
+        const before = named.get(value);
         // The one it ran on from may have left the MPD.
         if (!before) return when(value === '', `${place} goes on from a Period without a name`);
         if (before.index >= period.index)

@@ -4,9 +4,23 @@ import { childrenOf, type XmlElement } from './xml.ts';
 
 /** Segments written out of one timeline: five days of two-second ones. */
 const MAX_SEGMENTS = 220_000;
+/** The same of all Representations of one MPD together. */
+const MAX_SEGMENTS_OF_ALL = 2 * MAX_SEGMENTS;
 
-/** Writes the repeats of a SegmentTimeline out (ISO/IEC 23009-1 5.3.9.6). `endTicks`: where its Period ends, if known. */
-export function readTimeline(element: XmlElement, endTicks: number | undefined): Timeline {
+/** The timelines of one MPD, those that several Representations inherit once each. */
+export class TimelineReader {
+  #room = MAX_SEGMENTS_OF_ALL;
+
+  /** `endTicks`: where its Period ends, if known. */
+  read(element: XmlElement, endTicks: number | undefined): Timeline {
+    const timeline = readTimeline(element, endTicks, Math.min(MAX_SEGMENTS, this.#room));
+    this.#room -= timeline.segments.length;
+    return timeline;
+  }
+}
+
+/** Writes the repeats of a SegmentTimeline out (ISO/IEC 23009-1 5.3.9.6). */
+function readTimeline(element: XmlElement, endTicks: number | undefined, maxSegments: number): Timeline {
   const segments: TimelineSegment[] = [];
   const faults: string[] = [];
   const entries = childrenOf(element, 'S').map((entry) => readEntry(entry, faults));
@@ -15,7 +29,7 @@ export function readTimeline(element: XmlElement, endTicks: number | undefined):
     if (entry.start !== undefined) next = entry.start;
     const repeats = repeatsOf(entry, next, entries[index + 1]?.start ?? endTicks);
     for (let i = 0; i <= repeats; i++) {
-      if (segments.length >= MAX_SEGMENTS) return { segments, faults, truncated: true };
+      if (segments.length >= maxSegments) return { segments, faults, truncated: true };
       segments.push({ start: next, duration: entry.duration });
       next += entry.duration;
     }

@@ -8,6 +8,9 @@ export interface TemplateValues {
 }
 
 const IDENTIFIER = /\$([^$]*)\$/g;
+/** Wider than any number; the width of a format is the server's to choose. */
+const MAX_WIDTH = 64;
+
 const PARTS = /^(RepresentationID|Number|Bandwidth|Time|SubNumber)(?:%0(\d+)d)?$/;
 
 /** Fills in a template of SegmentTemplate (ISO/IEC 23009-1 5.3.9.4.4); identifiers that are none stay as they are. */
@@ -18,7 +21,7 @@ export function expandTemplate(template: string, values: TemplateValues): string
     if (!match) return whole;
     const [, name = '', width] = match;
     const value = valueOf(name, values);
-    return width === undefined ? value : value.padStart(Number(width), '0');
+    return width === undefined ? value : value.padStart(Math.min(Number(width), MAX_WIDTH), '0');
   });
 }
 

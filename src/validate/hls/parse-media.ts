@@ -63,7 +63,7 @@ class SegmentBuilder {
   readonly #firstMsn: number;
   #discontinuityNumber: number;
   #map: InitSection | undefined;
-  #keys: readonly Key[] = [];
+  #keys: Key[] = [];
   /** The last tag was an EXT-X-KEY: a run of them applies together. */
   #inKeyRun = false;
   /** End of the last range of each resource. */
@@ -169,7 +169,9 @@ class SegmentBuilder {
 
   #addKey(tag: Tag): void {
     const key: Key = { method: attribute(tag, 'METHOD') ?? '', text: tag.value };
-    this.#keys = this.#inKeyRun ? [...this.#keys, key] : [key];
+    // A segment that has these keys already has ended their run.
+    if (this.#inKeyRun) this.#keys.push(key);
+    else this.#keys = [key];
     this.#inKeyRun = true;
   }
 

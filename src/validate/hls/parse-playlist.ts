@@ -19,6 +19,9 @@ const MAX_LINES = 500_000;
 /** Problems kept of one playlist. */
 const MAX_PROBLEMS = 200;
 
+/** Longest URI that is followed, and the most that variables may add to one. */
+const MAX_URI = 16 * 1024;
+
 const NO_ATTRIBUTES: Attributes = new Map();
 const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;
 
@@ -45,7 +48,11 @@ export function parsePlaylist(bytes: Uint8Array, url: string): MediaPlaylist | M
   const tags = entries.flatMap((entry) => (entry.kind === 'tag' ? [entry.tag] : []));
   const variables = readVariables(tags, url);
   const resolve = (uri: string, line: number): string => {
-    const full = substitute(uri, variables);
+    const full = uri.length > MAX_URI ? '' : substitute(uri, variables);
+    if (full === '' && uri !== '') {
+      fault('uri', line, '4.1', `a URI of ${uri.length} characters is not followed`);
+      return '';
+    }
     if (URL.canParse(full, url)) return new URL(full, url).href;
     fault('uri', line, '4.1', `${excerpt(full)} is not a URI`);
     return '';
@@ -165,7 +172,12 @@ function readVariables(tags: readonly Tag[], url: string): Map<string, string> {
 
 function substitute(text: string, variables: ReadonlyMap<string, string>): string {
   if (!text.includes('{$')) return text;
-  return text.replace(/\{\$([A-Za-z0-9_-]+)\}/g, (whole, name: string) => variables.get(name) ?? whole);
+  let room = MAX_URI;
+  return text.replace(/\{\$([A-Za-z0-9_-]+)\}/g, (whole, name: string) => {
+    const value = variables.get(name) ?? whole;
+    room -= value.length;
+    return room < 0 ? '' : value;
+  });
 }
 
 function kindOf(tags: readonly Tag[]): PlaylistKind {

@@ -1,9 +1,9 @@
 import { MediaPlayer, type MediaPlayerClass, type MediaPlayerSettingClass } from 'dashjs';
 import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
-import { LatencyKeeper, type LatencyReport } from '../latency-keeper.ts';
-import { RungKeeper } from '../rung-keeper.ts';
+import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
 import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
+import { type Steering, steerByTarget } from './target-steering.ts';
 
 /** Delay behind the live edge. Below 200 ms the sound breaks off in Chromium, whatever the network. */
 const BOUNDS: LatencyBounds = { startMs: 260, floorMs: 230, ceilingMs: 4000 };
@@ -15,8 +15,7 @@ export class DashPlayer implements Player {
   readonly #options: PlayerOptions;
   readonly #dash: MediaPlayerClass = MediaPlayer().create();
   #video: HTMLVideoElement | undefined;
-  #latency: LatencyKeeper | undefined;
-  #rungs: RungKeeper | undefined;
+  #steering: Steering | undefined;
   #loadedUrl: string | undefined;
   #destroyed = false;
 
@@ -43,7 +42,7 @@ export class DashPlayer implements Player {
   }
 
   latencyReport(): LatencyReport | undefined {
-    return this.#latency?.report;
+    return this.#steering?.latency.report;
   }
 
   renditions(): readonly Rendition[] {
@@ -59,10 +58,10 @@ export class DashPlayer implements Player {
   }
 
   selectRendition(wish: string): void {
-    this.#rungs?.stop();
+    this.#steering?.rungs.stop();
     const own = wish === AUTO && this.#options.mode !== 'low';
     this.#dash.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: own } } } });
-    if (wish === AUTO) this.#rungs?.start();
+    if (wish === AUTO) this.#steering?.rungs.start();
     else this.#choose(wish, false);
   }
 
@@ -71,8 +70,8 @@ export class DashPlayer implements Player {
   }
 
   destroy(): Promise<void> {
-    this.#latency?.stop();
-    this.#rungs?.stop();
+    this.#steering?.latency.stop();
+    this.#steering?.rungs.stop();
     if (!this.#destroyed) this.#dash.destroy();
     this.#destroyed = true;
     if (this.#video) this.#video.playbackRate = 1;
@@ -80,35 +79,23 @@ export class DashPlayer implements Player {
   }
 
   #steer(video: HTMLVideoElement): void {
-    const { targetMs } = this.#options;
-    const levelMs = (): number | undefined => inMs(this.latencySeconds());
-    this.#latency = new LatencyKeeper(video, boundsFrom(BOUNDS, targetMs), {
-      by: 'target',
-      setTarget: (delayMs) => this.#setDelay(delayMs),
-      levelMs,
-      seekToLive: () => this.seekToLive(),
-    });
-    this.#rungs = new RungKeeper(video, {
-      rungs: () => this.renditions(),
-      loading: () => this.loadingRendition(),
-      choose: (id, urgent) => this.#choose(id, urgent),
-      levelMs,
-      sampleUrl: () => this.#loadedUrl,
-    });
+    this.#dash.updateSettings(LOW_LATENCY);
     this.#dash.on('fragmentLoadingCompleted', ({ request }) => {
       if (request.mediaType === 'video' && request.type === 'MediaSegment' && request.url) {
         this.#loadedUrl = request.url;
       }
     });
-    this.#dash.updateSettings(LOW_LATENCY);
-    this.#setDelay(this.#latency.report.targetMs);
-    this.#latency.start();
-    this.#rungs.start();
+    this.#steering = steerByTarget(video, boundsFrom(BOUNDS, this.#options.targetMs), this, {
+      setTarget: (delayMs) => this.#setDelay(delayMs),
+      levelMs: () => inMs(this.latencySeconds()),
+      choose: (id, urgent) => this.#choose(id, urgent),
+      sampleUrl: () => this.#loadedUrl,
+    });
   }
 
   #choose(id: string, urgent: boolean): void {
     if (!this.renditions().some((one) => one.id === id)) return;
-    this.#latency?.switched();
+    this.#steering?.latency.switched();
     this.#dash.setRepresentationForTypeById('video', id, urgent);
   }
 

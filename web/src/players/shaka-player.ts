@@ -1,9 +1,10 @@
 import * as shakaModule from 'shaka-player/dist/shaka-player.dash-es2021.js';
 import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
-import { LatencyKeeper, type LatencyReport } from '../latency-keeper.ts';
-import { RungKeeper } from '../rung-keeper.ts';
+import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
-import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
+import type { Player, PlayerOptions, Rendition } from './player.ts';
+import { renditionIdOf, renditionsOf, type ShakaTrack } from './shaka-renditions.ts';
+import { type Steering, steerByTarget } from './target-steering.ts';
 
 /** Delay behind the live edge. */
 const BOUNDS: LatencyBounds = { startMs: 300, floorMs: 200, ceilingMs: 4000 };
@@ -37,19 +38,6 @@ interface ShakaInstance {
   addEventListener(type: 'downloadcompleted', listener: (event: Event & ShakaDownload) => void): void;
 }
 
-/** A pair of a video and an audio rendition. */
-interface ShakaTrack {
-  readonly active: boolean;
-  readonly audioId: number | null;
-  /** Of the video alone, where the manifest tells. */
-  readonly videoBandwidth: number | null;
-  readonly bandwidth: number;
-  readonly width: number | null;
-  readonly height: number | null;
-  /** The Representation's id in the MPD. */
-  readonly originalVideoId: string | null;
-}
-
 interface ShakaDownload {
   readonly requestType?: number;
   readonly request?: { readonly contentType?: string | null };
@@ -64,8 +52,7 @@ export class ShakaPlayer implements Player {
   readonly #options: PlayerOptions;
   readonly #shaka: ShakaInstance;
   #video: HTMLVideoElement | undefined;
-  #latency: LatencyKeeper | undefined;
-  #rungs: RungKeeper | undefined;
+  #steering: Steering | undefined;
   #loadedUrl: string | undefined;
   /** The rendition to go to at the end of the segment. */
   #next: string | undefined;
@@ -102,36 +89,24 @@ export class ShakaPlayer implements Player {
   }
 
   latencyReport(): LatencyReport | undefined {
-    return this.#latency?.report;
+    return this.#steering?.latency.report;
   }
 
   renditions(): readonly Rendition[] {
-    const renditions = new Map<string, Rendition>();
-    for (const track of this.#tracks()) {
-      const { width, height, videoBandwidth, bandwidth } = track;
-      const id = idOf(track);
-      if (id === undefined) continue;
-      renditions.set(id, {
-        id,
-        width: width ?? 0,
-        height: height ?? 0,
-        bitrateBps: videoBandwidth ?? bandwidth,
-      });
-    }
-    return bestFirst([...renditions.values()]);
+    return renditionsOf(this.#tracks());
   }
 
   loadingRendition(): string | undefined {
     const active = this.#tracks().find((track) => track.active);
-    return active && idOf(active);
+    return active && renditionIdOf(active);
   }
 
   selectRendition(wish: string): void {
-    this.#rungs?.stop();
+    this.#steering?.rungs.stop();
     const own = wish === AUTO && this.#options.mode !== 'low';
     this.#shaka.configure({ abr: { enabled: own } });
     this.#next = undefined;
-    if (wish === AUTO) this.#rungs?.start();
+    if (wish === AUTO) this.#steering?.rungs.start();
     else this.#choose(wish, false);
   }
 
@@ -142,32 +117,20 @@ export class ShakaPlayer implements Player {
   async destroy(): Promise<void> {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.#latency?.stop();
-    this.#rungs?.stop();
+    this.#steering?.latency.stop();
+    this.#steering?.rungs.stop();
     await this.#shaka.destroy();
     if (this.#video) this.#video.playbackRate = 1;
   }
 
   #steer(video: HTMLVideoElement): void {
-    const { targetMs } = this.#options;
-    const levelMs = (): number | undefined => this.#levelMs(video);
-    this.#latency = new LatencyKeeper(video, boundsFrom(BOUNDS, targetMs), {
-      by: 'target',
+    this.#shaka.configure(LOW_LATENCY);
+    this.#steering = steerByTarget(video, boundsFrom(BOUNDS, this.#options.targetMs), this, {
       setTarget: (delayMs) => this.#setDelay(delayMs),
-      levelMs,
-      seekToLive: () => this.seekToLive(),
-    });
-    this.#rungs = new RungKeeper(video, {
-      rungs: () => this.renditions(),
-      loading: () => this.loadingRendition(),
+      levelMs: () => this.#levelMs(video),
       choose: (id, urgent) => this.#choose(id, urgent),
-      levelMs,
       sampleUrl: () => this.#loadedUrl,
     });
-    this.#shaka.configure(LOW_LATENCY);
-    this.#setDelay(this.#latency.report.targetMs);
-    this.#latency.start();
-    this.#rungs.start();
   }
 
   #onDownload({ requestType, request, context, response }: ShakaDownload): void {
@@ -209,10 +172,10 @@ export class ShakaPlayer implements Player {
     const id = this.#next;
     this.#next = undefined;
     if (id === undefined) return;
-    this.#latency?.switched();
+    this.#steering?.latency.switched();
     const tracks = this.#tracks();
     const audioId = tracks.find(({ active }) => active)?.audioId;
-    const track = tracks.find((one) => idOf(one) === id && one.audioId === audioId);
+    const track = tracks.find((one) => renditionIdOf(one) === id && one.audioId === audioId);
     if (track && !track.active) this.#shaka.selectVariantTrack(track, false);
   }
 
@@ -229,11 +192,6 @@ export class ShakaPlayer implements Player {
       this.#options.onFatal(`Shaka: ${code === undefined ? String(error) : `error ${code}`}`);
     }
   }
-}
-
-/** Of a track that runs through several Periods Shaka gives the ids of all, oldest first. */
-function idOf({ originalVideoId }: ShakaTrack): string | undefined {
-  return originalVideoId?.split(',').at(-1);
 }
 
 const LOW_LATENCY = {
