@@ -1,8 +1,11 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** Three projects: `unit` (pure, beside the source), `integration` (sockets, ffmpeg), `e2e` (browsers). */
 export default defineConfig({
   test: {
+    // Most of an integration test is waiting for media that comes in real time: two at once on two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         test: { name: 'unit', include: ['src/**/*.test.ts', 'web/**/*.test.ts', 'test/unit/**/*.test.ts'] },
@@ -23,6 +26,7 @@ export default defineConfig({
           hookTimeout: 120_000,
           // Chromium and ffmpeg share two cores: one browser at a time keeps playback honest.
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -7,7 +7,8 @@ export function printConfig(schema: Section, config: object, origin: (path: stri
   return renderYaml(schema, (key) => {
     const value = valueAt(config, key.path);
     const from = origin(key.path);
-    const shown = key.field.secret && from !== 'default' ? '"[redacted]"' : yamlScalar(value);
+    const isSecret = key.field.secret && value !== key.field.default;
+    const shown = isSecret ? '"[redacted]"' : yamlScalar(value);
     return from === 'default' ? shown : `${shown} # ${from}`;
   });
 }

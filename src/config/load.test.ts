@@ -197,6 +197,7 @@ describe('what is refused', () => {
         ),
         '--set ingest.webhook.timeoutMs: must be below rtmp.authTimeoutMs (2500)',
         '--set ingest.webhook.timeoutMs: must be below srt.authTimeoutMs (2500)',
+        '--set ingest.webhook.timeoutMs: must be below cmaf.authTimeoutMs (2500)',
       ],
     ],
     [
