@@ -43,6 +43,7 @@ async function sendUdp(options: Omit<ImpairOptions, 'target'>, count = 400) {
     forwarded,
   }: (typeof path.stats)['up']): boolean => received - lost - blackedOut + duplicated === forwarded;
   await until(() => path.stats.up.received === count && settled(path.stats.up), 'all on its way');
+  await until(() => got.length === path.stats.up.forwarded, 'all there');
   await until(() => path.stats.down.received === got.length && settled(path.stats.down), 'all back');
   await until(() => echoed.length === path.stats.down.forwarded, 'all received');
   return { got, echoed, stats: path.stats };

@@ -345,7 +345,8 @@ describe('fifty publishers a second on one key', () => {
     await until(() => childrenWith('pipe:3').length === 1, 'one encoder');
     await last.stop('unpublish');
     await until(() => childrenWith('pipe:3').length === 0, 'no encoder');
-    await until(() => Math.abs(openFiles() - before) <= 5, 'the descriptors given back', 8000);
+    // Fewer than before is no leak: what tests before this one left open may go meanwhile.
+    await until(() => openFiles() <= before + 5, 'the descriptors given back', 8000);
   });
 
   /** Publishes a sequence header and a key frame, stays for up to 60 ms and goes. */

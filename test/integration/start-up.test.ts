@@ -88,9 +88,10 @@ describe('serve', () => {
     const agent = new Agent({ keepAlive: true });
     const asked = { http: '/time', control: '/healthz', metrics: '/metrics' };
     for (const [name, path] of Object.entries(asked)) {
-      const [answer] = (await once(request({ agent, port: ports[name], path }).end(), 'response')) as [
-        IncomingMessage,
-      ];
+      const [answer] = (await once(
+        request({ agent, host: '127.0.0.1', port: ports[name], path }).end(),
+        'response',
+      )) as [IncomingMessage];
       answer.resume();
       await once(answer, 'end');
     }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createApp, type App } from '../../src/app.ts';
+import { createApp, type App, type AppPorts } from '../../src/app.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadConfig, formatIssue } from '../../src/config/load.ts';
 import { createMemoryLog, type LogLine } from './memory-log.ts';
@@ -9,6 +9,7 @@ import { createMemoryLog, type LogLine } from './memory-log.ts';
 /** A whole server in this process, on free loopback ports, with a data folder of its own. */
 export interface TestServer {
   readonly app: App;
+  readonly ports: AppPorts;
   /** `http://127.0.0.1:<port>` of the media listener. */
   readonly mediaUrl: string;
   /** The same of the control listener (node:http; also serves media). */
@@ -49,6 +50,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const listening = await app.start();
   return {
     app,
+    ports: listening,
     mediaUrl: `http://127.0.0.1:${listening.http}`,
     controlUrl: `http://127.0.0.1:${listening.control}`,
     metricsUrl: `http://127.0.0.1:${listening.metrics}`,
