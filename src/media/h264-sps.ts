@@ -67,7 +67,8 @@ function readChroma(reader: BitReader, profile: number): Chroma {
   return { arrayType: separatePlanes ? 0 : format, format, bitDepthLuma, bitDepthChroma };
 }
 
-function skipScalingLists(reader: BitReader, lists: number): void {
+/** 7.3.2.1.1.1: so many scaling lists, each with its flag. */
+export function skipScalingLists(reader: BitReader, lists: number): void {
   for (let list = 0; list < lists; list++) {
     if (!reader.flag()) continue;
     let next = 8;
@@ -78,7 +79,8 @@ function skipScalingLists(reader: BitReader, lists: number): void {
   }
 }
 
-function skipPictureOrder(reader: BitReader): void {
+/** pic_order_cnt_type and what belongs to it. */
+export function skipPictureOrder(reader: BitReader): void {
   const type = reader.unsignedExpGolomb();
   if (type === 0) reader.unsignedExpGolomb();
   if (type !== 1) return;

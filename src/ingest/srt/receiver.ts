@@ -59,6 +59,20 @@ export interface ReceivedPacket {
   readonly retransmitted: boolean;
 }
 
+/** Before the first packet. */
+export const NO_RECEIVER_COUNTS: Readonly<ReceiverCounters> = {
+  packets: 0,
+  bytes: 0,
+  lost: 0,
+  retransmitted: 0,
+  duplicate: 0,
+  belated: 0,
+  dropped: 0,
+  overflowed: 0,
+  stray: 0,
+  undecrypted: 0,
+};
+
 /** Half a tick: what would be due before the next tick is nearer is reported with this one. */
 const TICK_SLACK_MS = 5;
 /** For so long a part of the latency a new hole may be taken for reordering. */
@@ -71,18 +85,7 @@ const STRAY_NEIGHBOUR_PACKETS = 64;
  * asked for at once and then again and again, until the packet behind it is due. Pure: packets and time come in.
  */
 export class Receiver {
-  readonly counters: ReceiverCounters = {
-    packets: 0,
-    bytes: 0,
-    lost: 0,
-    retransmitted: 0,
-    duplicate: 0,
-    belated: 0,
-    dropped: 0,
-    overflowed: 0,
-    stray: 0,
-    undecrypted: 0,
-  };
+  readonly counters: ReceiverCounters = { ...NO_RECEIVER_COUNTS };
   readonly #options: ReceiverOptions;
   readonly #output: ReceiverOutput;
   readonly #clock = new PeerClock();

@@ -3,6 +3,7 @@ import type { TsCounters } from '../../media/mpegts/ts-counters.ts';
 import type { CloseReason } from './close-reason.ts';
 import type { ConnectionStats } from './connection.ts';
 import type { IgnoredPacket } from './listener.ts';
+import { NO_RECEIVER_COUNTS } from './receiver.ts';
 
 /** What packets are counted by. */
 const PACKET_KINDS = [
@@ -21,19 +22,7 @@ const RTT_BUCKETS_SECONDS = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 type PacketKind = (typeof PACKET_KINDS)[number];
 type Counts = Readonly<Record<PacketKind | 'packets' | 'bytes' | 'naksSent', number>>;
 
-const NO_COUNTS: Counts = {
-  packets: 0,
-  bytes: 0,
-  naksSent: 0,
-  lost: 0,
-  retransmitted: 0,
-  duplicate: 0,
-  belated: 0,
-  dropped: 0,
-  overflowed: 0,
-  stray: 0,
-  undecrypted: 0,
-};
+const NO_COUNTS: Counts = { ...NO_RECEIVER_COUNTS, naksSent: 0 };
 
 /** The metrics of SRT, told what happened rather than which counter to move. */
 export class SrtMetrics {

@@ -1,4 +1,5 @@
 import { type Box, BoxCursor, findBox, readBoxes } from './box-reader.ts';
+import { readDecoderSpecificInfo } from './decoder-specific-info.ts';
 
 /** What the sample flags and times fall back to when a fragment does not say (trex, ISO/IEC 14496-12 8.8.3). */
 export interface SampleDefaults {
@@ -134,34 +135,6 @@ function readConfig(bytes: Uint8Array, entry: Box): Uint8Array | undefined {
   if (config) return bytes.subarray(config.bodyStart, config.end);
   const esds = findBox(entry.children, ['esds']);
   return esds ? readDecoderSpecificInfo(bytes, esds) : undefined;
-}
-
-/** Walks ES_Descriptor and DecoderConfigDescriptor to the DecoderSpecificInfo. */
-function readDecoderSpecificInfo(bytes: Uint8Array, esds: Box): Uint8Array | undefined {
-  const cursor = new BoxCursor(bytes, esds);
-  cursor.skip(4);
-  if (readDescriptor(cursor).tag !== 0x03) return undefined;
-  cursor.skip(2);
-  const flags = cursor.u8();
-  if (flags & 0x80) cursor.skip(2);
-  if (flags & 0x40) cursor.skip(cursor.u8());
-  if (flags & 0x20) cursor.skip(2);
-  if (readDescriptor(cursor).tag !== 0x04) return undefined;
-  cursor.skip(13);
-  const info = readDescriptor(cursor);
-  if (info.tag !== 0x05 || cursor.overrun || info.sizeBytes > cursor.remaining) return undefined;
-  return bytes.subarray(cursor.offset, cursor.offset + info.sizeBytes);
-}
-
-function readDescriptor(cursor: BoxCursor): { tag: number; sizeBytes: number } {
-  const tag = cursor.u8();
-  let sizeBytes = 0;
-  for (let i = 0; i < 4; i++) {
-    const byte = cursor.u8();
-    sizeBytes = sizeBytes * 128 + (byte & 0x7f);
-    if (!(byte & 0x80)) break;
-  }
-  return { tag, sizeBytes };
 }
 
 function readTrackDefaults(bytes: Uint8Array, moov: Box, trackId: number): SampleDefaults {

@@ -1,4 +1,5 @@
 import { type Box, BoxCursor, findBox, readBoxes } from './box-reader.ts';
+import { readDecoderSpecificInfo } from './decoder-specific-info.ts';
 
 /** What samples of a track are when a fragment does not say (trex, ISO/IEC 14496-12 8.8.3). */
 export interface StreamSampleDefaults {
@@ -149,8 +150,9 @@ function readEntryBoxes(
 }
 
 function configOf(bytes: Uint8Array, box: Box): Uint8Array | undefined {
-  if (box.type !== 'esds') return bytes.slice(box.bodyStart, box.end);
-  return readDecoderSpecificInfo(bytes, box)?.slice();
+  if (box.type !== 'esds') return new Uint8Array(bytes.subarray(box.bodyStart, box.end));
+  const info = readDecoderSpecificInfo(bytes, box);
+  return info && new Uint8Array(info);
 }
 
 /** `btrt` (8.5.2.2): buffer size, highest and mean rate. */
@@ -159,34 +161,6 @@ function readBitrate(cursor: BoxCursor): number {
   const highest = cursor.u32();
   const mean = cursor.u32();
   return cursor.overrun ? 0 : mean || highest;
-}
-
-/** Walks ES_Descriptor and DecoderConfigDescriptor (ISO/IEC 14496-1 7.2.6) to the DecoderSpecificInfo. */
-function readDecoderSpecificInfo(bytes: Uint8Array, esds: Box): Uint8Array | undefined {
-  const cursor = new BoxCursor(bytes, esds);
-  cursor.skip(4);
-  if (readDescriptor(cursor).tag !== 0x03) return undefined;
-  cursor.skip(2);
-  const flags = cursor.u8();
-  if (flags & 0x80) cursor.skip(2);
-  if (flags & 0x40) cursor.skip(cursor.u8());
-  if (flags & 0x20) cursor.skip(2);
-  if (readDescriptor(cursor).tag !== 0x04) return undefined;
-  cursor.skip(13);
-  const info = readDescriptor(cursor);
-  if (info.tag !== 0x05 || cursor.overrun || info.sizeBytes > cursor.remaining) return undefined;
-  return bytes.subarray(cursor.offset, cursor.offset + info.sizeBytes);
-}
-
-function readDescriptor(cursor: BoxCursor): { tag: number; sizeBytes: number } {
-  const tag = cursor.u8();
-  let sizeBytes = 0;
-  for (let i = 0; i < 4; i++) {
-    const byte = cursor.u8();
-    sizeBytes = sizeBytes * 128 + (byte & 0x7f);
-    if (!(byte & 0x80)) break;
-  }
-  return { tag, sizeBytes };
 }
 
 /** Entries of an edit list that are looked at: an empty one and the one that begins the media. */

@@ -1,4 +1,5 @@
 import { BitReader } from '../bit-reader.ts';
+import { skipPictureOrder, skipScalingLists } from '../h264-sps.ts';
 import { withoutEmulationPrevention } from '../nal-units.ts';
 
 /** What an SPS says about how slice headers are read (ISO/IEC 14496-10 7.3.2.1.1). */
@@ -18,7 +19,6 @@ export interface AvcSlice {
 }
 
 const CHROMA_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135]);
-const MAX_REF_FRAMES_IN_CYCLE = 255;
 /** More than the fields read of a slice header can take, emulation prevention counted. */
 const SLICE_HEAD_BYTES = 32;
 const SEI_RECOVERY_POINT = 6;
@@ -49,31 +49,8 @@ function readChroma(reader: BitReader): boolean {
   reader.unsignedExpGolomb();
   reader.unsignedExpGolomb();
   reader.skip(1);
-  const lists = reader.flag() ? (format === 3 ? 12 : 8) : 0;
-  for (let list = 0; list < lists; list++) {
-    if (reader.flag()) skipScalingList(reader, list < 6 ? 16 : 64);
-  }
+  if (reader.flag()) skipScalingLists(reader, format === 3 ? 12 : 8);
   return separatePlanes;
-}
-
-/** 7.3.2.1.1.1. */
-function skipScalingList(reader: BitReader, entries: number): void {
-  let last = 8;
-  for (let entry = 0, next = 8; entry < entries && next !== 0; entry++) {
-    next = (last + reader.signedExpGolomb() + 256) & 0xff;
-    last = next === 0 ? last : next;
-  }
-}
-
-function skipPictureOrder(reader: BitReader): void {
-  const type = reader.unsignedExpGolomb();
-  if (type === 0) reader.unsignedExpGolomb();
-  if (type !== 1) return;
-  reader.skip(1);
-  reader.signedExpGolomb();
-  reader.signedExpGolomb();
-  const cycle = Math.min(reader.unsignedExpGolomb(), MAX_REF_FRAMES_IN_CYCLE);
-  for (let frame = 0; frame < cycle; frame++) reader.signedExpGolomb();
 }
 
 /** Reads the beginning of a slice (with its header byte). Undefined when it is malformed. */
