@@ -2,8 +2,8 @@
 // packages. Only Node's own modules are used here, because nothing else may be installed yet.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
@@ -26,11 +26,23 @@ const PACKAGES = {
   git: { found: () => onPath('git') },
   openssl: { found: () => onPath('openssl') },
   'srt-tools': { found: () => onPath('srt-live-transmit') },
+  'gstreamer1.0-tools': { found: () => onPath('gst-launch-1.0') },
+  'gstreamer1.0-plugins-base': { found: () => hasElement('videotestsrc') },
+  'gstreamer1.0-plugins-good': { found: () => hasElement('flvmux') },
+  'gstreamer1.0-plugins-bad': { found: () => hasElement('rtmp2sink') },
+  'gstreamer1.0-plugins-ugly': { found: () => hasElement('x264enc') },
 };
+const GSTREAMER = Object.keys(PACKAGES).filter((name) => name.startsWith('gstreamer'));
 const NEEDS = {
   start: ['ffmpeg', 'fonts-dejavu-core'],
-  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl', 'git', 'openssl', 'srt-tools'],
+  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl', 'git', 'openssl', 'srt-tools', ...GSTREAMER],
 };
+
+/**
+ * Folders with a lock file of their own, by what needs them: what is in them is large, and nobody who only starts the
+ * server should wait for it.
+ */
+const FOLDERS = { test: [join('test', 'support', 'newer-ffmpeg')] };
 
 /** Says one line on stderr, so that stdout stays the program's own. */
 export function say(line) {
@@ -49,7 +61,7 @@ export function fail(code, line) {
  */
 export function setUp(need) {
   requireNode();
-  requireModules();
+  for (const folder of ['', ...(FOLDERS[need] ?? [])]) requireModules(join(ROOT, folder));
   requirePackages(NEEDS[need] ?? []);
 }
 
@@ -72,25 +84,27 @@ function requireNode() {
   fail(EXIT_MISSING, `Node ${MIN_NODE.join('.')} or newer is needed; this is ${process.versions.node}`);
 }
 
-function requireModules() {
-  const lockFile = readFileSync(join(ROOT, 'package-lock.json'));
+function requireModules(folder) {
+  const lockFile = readFileSync(join(folder, 'package-lock.json'));
   const lockHash = createHash('sha256').update(lockFile).digest('hex');
-  const stamp = join(ROOT, 'node_modules', '.headwater-lock');
+  const stamp = join(folder, 'node_modules', '.headwater-lock');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lockHash) return;
-  if (!installedAsLocked(JSON.parse(lockFile.toString()))) {
+  if (!installedAsLocked(folder, JSON.parse(lockFile.toString()))) {
     say('installing npm packages');
     // stdout stays ours: npm's own words go to stderr.
     const code = run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: folder,
       stdio: ['ignore', 2, 2],
     });
     if (code !== 0) fail(EXIT_MISSING, 'the npm packages are missing and `npm ci` failed (see above)');
   }
+  mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, lockHash);
 }
 
 /** Compares npm's own record of what it installed with the lock file: somebody may have run `npm ci` by hand. */
-function installedAsLocked(lock) {
-  const record = join(ROOT, 'node_modules', '.package-lock.json');
+function installedAsLocked(folder, lock) {
+  const record = join(folder, 'node_modules', '.package-lock.json');
   if (!existsSync(record)) return false;
   const installed = JSON.parse(readFileSync(record, 'utf8')).packages;
   const locked = Object.entries(lock.packages).filter(([path]) => path !== '');
@@ -126,6 +140,11 @@ function aptGet() {
   const command = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q'];
   if (!isRoot) command.unshift('sudo', '-n');
   return (args) => run(command[0], [...command.slice(1), ...args], { stdio: ['ignore', 2, 2] });
+}
+
+/** Whether GStreamer has an element, from whichever package. */
+function hasElement(name) {
+  return onPath('gst-inspect-1.0') && spawnSync('gst-inspect-1.0', ['--exists', name]).status === 0;
 }
 
 function onPath(program) {

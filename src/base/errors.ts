@@ -23,6 +23,14 @@ export const ERRORS = {
     status: 500,
     meaning: 'A program Headwater needs is not installed and may not be installed here.',
   },
+  SECRET_FILE_UNSAFE: {
+    status: 500,
+    meaning: 'A file with a secret is missing, too short, or readable by other users.',
+  },
+  TOKEN_KEY_UNUSABLE: {
+    status: 500,
+    meaning: 'The file with the key that tokens are checked with cannot be read or holds no such key.',
+  },
 
   HTTP_NOT_FOUND: { status: 404, meaning: 'Nothing lives at this URL.' },
   HTTP_BAD_REQUEST: { status: 400, meaning: 'The request is malformed.' },
@@ -44,6 +52,11 @@ export const ERRORS = {
     meaning: 'The HTTP listener could not be opened: port in use, not allowed, or no such address.',
   },
   HTTP_DRIVER_MISSING: { status: 500, meaning: 'The HTTP driver asked for does not load on this machine.' },
+
+  DRM_KEYS_UNAVAILABLE: {
+    status: 503,
+    meaning: 'A content key cannot be made, stored or unwrapped. Nothing is sent in the clear in its place.',
+  },
 
   STREAM_NAME_INVALID: { status: 400, meaning: 'A stream name must match ^[A-Za-z0-9_-]{1,64}$.' },
   STREAM_NOT_FOUND: { status: 404, meaning: 'No stream of this name is known.' },
@@ -86,11 +99,6 @@ export const ERRORS = {
     meaning: 'publish-keys.json cannot be read or is damaged. It is left as it is.',
   },
   INGEST_KEYS_BUSY: { status: 503, meaning: 'Another process is changing the publish keys.' },
-  INGEST_SECRET_UNSAFE: {
-    status: 500,
-    meaning:
-      'A secret of the ingest (behind the publish keys, of the webhook, of publish tokens) is missing, too short, or readable by other users.',
-  },
   INGEST_KEY_REVOKED: {
     status: 403,
     meaning: 'The publish key was replaced or taken back, and who published with it was disconnected.',
@@ -103,11 +111,6 @@ export const ERRORS = {
     status: 503,
     meaning:
       'Who may publish could not be found out (webhook or JWKS: no answer in time, or none that can be used). The publisher was refused.',
-  },
-  INGEST_TOKEN_KEY_UNUSABLE: {
-    status: 500,
-    meaning:
-      'The file with the key that publish tokens are checked with cannot be read or holds no such key.',
   },
 
   INGEST_CMAF_POINT_UNKNOWN: {

@@ -1,8 +1,8 @@
 import type { Metrics } from '../base/metrics.ts';
 import type { PublishProtocol } from '../stream/publisher.ts';
 import type { AdmittedBy, PublishRefusal } from './authorise.ts';
-import type { JwksFetch } from './jwt-keys.ts';
-import type { CallFailure } from './outgoing-http.ts';
+import type { JwksFetch } from '../base/token-keys.ts';
+import type { CallFailure } from '../base/outgoing-http.ts';
 import type { WebhookVerdict } from './webhook-formats.ts';
 
 export type WebhookOutcome = WebhookVerdict['kind'] | CallFailure | 'heard' | 'dropped';

@@ -8,7 +8,7 @@ import { FakeClock } from '../../test/support/fake-clock.ts';
 import type { PublishRequest } from './authorise.ts';
 import type { JwtOptions } from './ingest-options.ts';
 import { createJwtAuthoriser } from './jwt-authoriser.ts';
-import { PublicKeyFile, SharedSecretFile, type TokenKeys } from './jwt-keys.ts';
+import { PublicKeyFile, SharedSecretFile, type TokenKeys } from '../base/token-keys.ts';
 
 const NO_SIGNAL = new AbortController().signal;
 const OPTIONS: JwtOptions = {
@@ -236,20 +236,20 @@ describe('the key file', () => {
   ])('is refused at start when it holds %s', async (_what, text, why) => {
     const keys = new PublicKeyFile(await keyFile(text));
     await expect(keys.verify()).rejects.toMatchObject({
-      code: 'INGEST_TOKEN_KEY_UNUSABLE',
+      code: 'TOKEN_KEY_UNUSABLE',
       message: expect.stringContaining(why),
     });
   });
 
   it('is refused at start when it is missing, and as a secret when it is short or others may read it', async () => {
     await expect(new PublicKeyFile(join(dir, 'no')).verify()).rejects.toMatchObject({
-      code: 'INGEST_TOKEN_KEY_UNUSABLE',
+      code: 'TOKEN_KEY_UNUSABLE',
     });
     const short = new SharedSecretFile(await keyFile('short\n', 0o600));
-    await expect(short.verify()).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+    await expect(short.verify()).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
     await rm(join(dir, 'token-key'));
     const open = new SharedSecretFile(await keyFile('s'.repeat(40), 0o644));
-    await expect(open.verify()).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+    await expect(open.verify()).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
   });
 
   it('counts from the moment it is replaced', async () => {

@@ -5,7 +5,7 @@ import { isStreamName } from '../stream/stream-name.ts';
 import { APP, type Authoriser, type PublishDecision, type PublishRefusal, refuse } from './authorise.ts';
 import type { JwtOptions } from './ingest-options.ts';
 import { publishPermission } from './jwt-claims.ts';
-import type { TokenKeys } from './jwt-keys.ts';
+import type { TokenKeys } from '../base/token-keys.ts';
 import { presentedToken } from './jwt-presented.ts';
 
 /** Longest token that is looked at. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { AppError } from '../base/errors.ts';
 import { errorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
@@ -12,12 +13,12 @@ import {
 import { GateMetrics } from './gate-metrics.ts';
 import type { IngestAuth, IngestOptions, JwtOptions, WebhookOptions } from './ingest-options.ts';
 import { algorithmList, createJwtAuthoriser } from './jwt-authoriser.ts';
-import { JwksUrlKeys, PublicKeyFile, SharedSecretFile, type TokenKeys } from './jwt-keys.ts';
-import { OutgoingHttp } from './outgoing-http.ts';
+import { JwksUrlKeys, PublicKeyFile, SharedSecretFile, type TokenKeys } from '../base/token-keys.ts';
+import { OutgoingHttp } from '../base/outgoing-http.ts';
 import { PublishGate } from './publish-gate.ts';
 import type { PublishKeys } from './publish-keys.ts';
 import type { PublishTarget } from './publish-target.ts';
-import { readTextSecretFile } from './secret-file.ts';
+import { readTextSecretFile } from '../base/secret-file.ts';
 import { createWebhookAuthoriser, type WebhookTarget } from './webhook-authoriser.ts';
 import { WEBHOOK_SHAPES } from './webhook-formats.ts';
 import { WebhookNotifier } from './webhook-notifier.ts';
@@ -144,6 +145,8 @@ function tokenKeys(options: JwtOptions, http: OutgoingHttp, clock: Clock, metric
       http,
       clock,
       onFetch: (outcome) => metrics.jwksFetched(outcome),
+      unavailable: () =>
+        new AppError('INGEST_AUTH_UNAVAILABLE', 'the key set for publish tokens cannot be fetched'),
     });
   }
   const shared = algorithmList(options.algorithms).some((name) => name.startsWith('HS'));

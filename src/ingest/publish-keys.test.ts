@@ -239,19 +239,19 @@ describe('PublishKeys', () => {
   it.each([0o640, 0o604, 0o666])('refuses a secret that others may read (mode %i)', async (mode) => {
     const key = await open().create('studio');
     await chmod(secretFile, mode);
-    await expect(open().find(key)).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+    await expect(open().find(key)).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
   });
 
   it('refuses a short secret', async () => {
     const key = await open().create('studio');
     await writeFile(secretFile, 'short');
-    await expect(open().find(key)).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+    await expect(open().find(key)).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
   });
 
   it('does not make a new secret while keys exist that need the old one', async () => {
     await open().create('studio');
     await rm(secretFile);
-    await expect(open().create('other')).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+    await expect(open().create('other')).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
     expect(await readdir(join(dir, 'secrets'))).toEqual([]);
   });
 

@@ -13,7 +13,7 @@ import {
   type PublishKeyInfo,
   renderRecords,
 } from './publish-key-records.ts';
-import { createSecretFile, isCode, readSecretFile, syncDirectory } from './secret-file.ts';
+import { createSecretFile, isCode, readSecretFile, syncDirectory } from '../base/secret-file.ts';
 
 export interface PublishKeysDeps {
   readonly clock: Clock;
@@ -44,7 +44,7 @@ const WATCH_INTERVAL_MS = 2_000;
 /**
  * The publish keys of `<dir>/publish-keys.json`. Several processes may hold the same directory open: what one of them
  * changes counts in the others from their next lookup on, and their watchers hear of it within two seconds. Every
- * method may throw INGEST_KEYS_CORRUPT or INGEST_SECRET_UNSAFE; a damaged file is never written over.
+ * method may throw INGEST_KEYS_CORRUPT or SECRET_FILE_UNSAFE; a damaged file is never written over.
  */
 export class PublishKeys {
   readonly #dir: string;

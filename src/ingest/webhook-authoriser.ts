@@ -10,7 +10,7 @@ import {
   refuse,
 } from './authorise.ts';
 import type { GateMetrics, WebhookOutcome } from './gate-metrics.ts';
-import type { OutgoingHttp } from './outgoing-http.ts';
+import type { OutgoingHttp } from '../base/outgoing-http.ts';
 import {
   signatureHeaders,
   type WebhookRequest,

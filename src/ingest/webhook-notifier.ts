@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { GateMetrics } from './gate-metrics.ts';
-import type { OutgoingHttp } from './outgoing-http.ts';
+import type { OutgoingHttp } from '../base/outgoing-http.ts';
 import { signed, type WebhookTarget } from './webhook-authoriser.ts';
 import type { EndedPublish } from './webhook-formats.ts';
 

@@ -279,10 +279,10 @@ describe('the webhook', () => {
       [SECRET, 0o644],
     ] as const) {
       await writeFile(path, content, { mode });
-      await expect(openGate({ secretPath: path })).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+      await expect(openGate({ secretPath: path })).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
       await rm(path);
     }
-    await expect(openGate({ secretPath: path })).rejects.toMatchObject({ code: 'INGEST_SECRET_UNSAFE' });
+    await expect(openGate({ secretPath: path })).rejects.toMatchObject({ code: 'SECRET_FILE_UNSAFE' });
   });
 });
 

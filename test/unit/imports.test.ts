@@ -33,7 +33,8 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   yaml: ['config'],
   '@xmldom/xmldom': ['validate'],
   'uWebSockets.js': ['http'],
-  jose: ['ingest'],
+  jose: ['base', 'ingest', 'license'],
+  lmdb: ['state'],
 };
 
 /** Node modules that open sockets, files or processes. */

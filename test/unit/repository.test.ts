@@ -72,7 +72,9 @@ function runsOnOurMachines({ os, cpu, libc }: LockEntry): boolean {
 }
 
 /** Raised only together with a reason in docs/dependencies.md. */
-const MAX_LOCKED_PACKAGES = 345;
+const MAX_LOCKED_PACKAGES = 370;
+/** Want to compile themselves, but work from a prebuilt package of their own: scripts stay off. */
+const PREBUILT = ['node_modules/lmdb', 'node_modules/msgpackr-extract'];
 
 describe('the lock file', () => {
   const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
@@ -104,7 +106,8 @@ describe('the lock file', () => {
   });
 
   it('has no package that wants to run a script when it is installed', () => {
-    expect(entries.filter(([, entry]) => entry.hasInstallScript).map(([path]) => path)).toEqual([]);
+    const wanting = entries.filter(([path, entry]) => entry.hasInstallScript && !PREBUILT.includes(path));
+    expect(wanting.map(([path]) => path)).toEqual([]);
     expect(readFileSync(join(ROOT, '.npmrc'), 'utf8')).toContain('ignore-scripts=true');
   });
 

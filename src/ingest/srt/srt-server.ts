@@ -5,7 +5,7 @@ import type { Metrics } from '../../base/metrics.ts';
 import type { Authoriser } from '../authorise.ts';
 import type { PublishTarget } from '../publish-target.ts';
 import { AuthFailures } from '../address-limits.ts';
-import { readTextSecretFile } from '../secret-file.ts';
+import { readTextSecretFile } from '../../base/secret-file.ts';
 import { SrtListener } from './listener.ts';
 import type { OpenFeed } from './payload-feed.ts';
 import { SrtMetrics } from './srt-metrics.ts';

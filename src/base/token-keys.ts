@@ -1,14 +1,14 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose';
-import type { Clock } from '../base/clock.ts';
-import { AppError } from '../base/errors.ts';
+import type { Clock } from './clock.ts';
+import { AppError } from './errors.ts';
 import type { OutgoingHttp } from './outgoing-http.ts';
 import { isCode, readTextSecretFile } from './secret-file.ts';
 
-/** Where the keys come from that publish tokens are checked with. */
+/** Where the keys come from that tokens are checked with. */
 export interface TokenKeys {
-  /** What a token says it was signed with → the key. Rejects as jose's own key sets do, or INGEST_AUTH_UNAVAILABLE. */
+  /** What a token says it was signed with → the key. Rejects as jose's own key sets do, or with `unavailable`. */
   readonly find: JWTVerifyGetKey;
   /** @throws AppError when there is no key to be had; called at start */
   verify(): Promise<void>;
@@ -36,6 +36,8 @@ export interface JwksDeps {
   readonly http: OutgoingHttp;
   readonly clock: Clock;
   readonly onFetch: (outcome: JwksFetch) => void;
+  /** What is thrown when the set cannot be had. */
+  readonly unavailable: () => Error;
 }
 
 /** The keys of a JWKS URL: kept for minutes, fetched again when a token names one that is not there. */
@@ -74,7 +76,7 @@ export class JwksUrlKeys implements TokenKeys {
     const fetched = await this.#refetch();
     if (fetched !== undefined) return fetched;
     if (this.#set !== undefined && ageMs < JWKS_STALE_MS) return this.#set;
-    throw new AppError('INGEST_AUTH_UNAVAILABLE', 'the key set for publish tokens cannot be fetched');
+    throw this.#deps.unavailable();
   }
 
   /** The new set; undefined when it was tried a moment ago or is not to be had. */
@@ -164,7 +166,7 @@ export class PublicKeyFile implements TokenKeys {
   }
 
   #unusable(what: string, cause?: unknown): AppError {
-    return new AppError('INGEST_TOKEN_KEY_UNUSABLE', `${this.#path} ${what}`, { cause });
+    return new AppError('TOKEN_KEY_UNUSABLE', `${this.#path} ${what}`, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 import { type FileHandle, link, mkdir, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AppError } from '../base/errors.ts';
+import { AppError } from './errors.ts';
 
 /** Longest secret file that is read. */
 const MAX_SECRET_BYTES = 64 * 1024;
@@ -8,7 +8,7 @@ const OTHERS_MAY_ACCESS = 0o077;
 
 /**
  * Reads a secret that only its owner may read.
- * @throws AppError INGEST_SECRET_UNSAFE, which never has the value, when it is missing, readable by others, or not
+ * @throws AppError SECRET_FILE_UNSAFE, which never has the value, when it is missing, readable by others, or not
  *   between `minBytes` and 64 KiB long
  */
 export async function readSecretFile(path: string, minBytes: number): Promise<Buffer> {
@@ -38,7 +38,7 @@ async function openSecret(path: string): Promise<FileHandle> {
     return await open(path, 'r');
   } catch (cause) {
     const missing = isCode(cause, 'ENOENT');
-    throw new AppError('INGEST_SECRET_UNSAFE', `${path} ${missing ? 'is missing' : 'cannot be read'}`, {
+    throw new AppError('SECRET_FILE_UNSAFE', `${path} ${missing ? 'is missing' : 'cannot be read'}`, {
       cause,
     });
   }
@@ -85,5 +85,5 @@ export function isCode(error: unknown, code: string): boolean {
 }
 
 function unsafe(path: string, what: string): AppError {
-  return new AppError('INGEST_SECRET_UNSAFE', `${path} ${what}`);
+  return new AppError('SECRET_FILE_UNSAFE', `${path} ${what}`);
 }

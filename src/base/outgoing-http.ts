@@ -1,6 +1,6 @@
 import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** One request to a back end that the operator named. */
 export interface OutgoingCall {
