@@ -1,7 +1,7 @@
 /**
  * What does a publisher cost the server? 1, 10 and 50 publishers of the same 4 Mb/s clip, from one pusher process, into
- * Headwater without a ladder, nginx-rtmp with and without its HLS and DASH outputs, and node-media-server: each in
- * processes of its own, in alternating order. CPU is all threads of all the server's processes; memory is theirs, and
+ * Headwater without a ladder, nginx-rtmp with and without its HLS and DASH outputs, node-media-server, and a bare
+ * node:net server that discards what it reads: each in processes of its own, in alternating order. CPU is all threads of all the server's processes; memory is theirs, and
  * what they keep in files in memory.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -15,6 +15,7 @@ import { startPusher } from './support/pusher-process.ts';
 import { formatSpread, printTable, saveResults, spread, type Spread } from './support/report.ts';
 import { requireTools } from './support/require-tools.ts';
 import {
+  startDiscardServer,
   startHeadwaterPeer,
   startNginxRtmp,
   startNodeMediaServer,
@@ -26,9 +27,12 @@ const { values } = parseArgs({
   options: {
     /** Time over which CPU is measured. */
     seconds: { type: 'string', default: '8' },
-    /** Publishers' time before that: start-up is over and windows have filled. */
-    settle: { type: 'string', default: '6' },
-    rounds: { type: 'string', default: '3' },
+    /**
+     * Publishers' time before that: hot code is compiled, and windows are so full that as much is let go as comes.
+     * Headwater keeps a segment for as long again and more after it has left the list (RFC 8216bis 6.2.2).
+     */
+    settle: { type: 'string', default: '35' },
+    rounds: { type: 'string', default: '2' },
     /** How many there are, one number after the other. */
     publishers: { type: 'string', default: '1,10,50' },
   },
@@ -49,6 +53,7 @@ const SERVERS = [
   'nginx-rtmp, HLS',
   'nginx-rtmp, relay only',
   'node-media-server',
+  'node:net, discards',
 ] as const;
 type ServerName = (typeof SERVERS)[number];
 
@@ -58,17 +63,27 @@ const START: Readonly<Record<ServerName, () => Promise<RtmpPeer>>> = {
   'nginx-rtmp, HLS': () => startNginxRtmp(['hls'], PACKAGING),
   'nginx-rtmp, relay only': () => startNginxRtmp([], PACKAGING),
   'node-media-server': startNodeMediaServer,
+  'node:net, discards': startDiscardServer,
 };
 
-/** What the chart compares with: the other that makes segments. */
-const REFERENCE: ServerName = 'nginx-rtmp, HLS';
+/** What the chart compares with: the other that makes segments for HLS and DASH. */
+const REFERENCE: ServerName = 'nginx-rtmp, HLS and DASH';
+/** What Node costs anybody who reads from sockets. */
+const FLOOR: ServerName = 'node:net, discards';
+/** What Headwater is to cost at most, as a share of the others. */
+const BARS: Readonly<Partial<Record<ServerName, number>>> = {
+  'nginx-rtmp, HLS and DASH': 1.5,
+  'node-media-server': 0.6,
+};
 
 /** What is compared with what; printed under the table and kept with the figures. */
 const NOTE = [
   'The servers do not make the same. Headwater makes a CMAF chunk of every frame and an LL-HLS part of every 200 ms, in',
   'memory, for LL-HLS and LL-DASH; nginx-rtmp writes 2 s segments to files in memory, MPEG-TS for HLS and fMP4 for',
   'DASH, neither of low latency; nginx-rtmp as a relay and node-media-server package nothing and keep what a new',
-  'RTMP player needs (node-media-server also for HTTP-FLV).',
+  'RTMP player needs (node-media-server also for HTTP-FLV): a comparison with them is one of more work against less.',
+  'The node:net server only reads and discards: it is the floor of every server that runs in Node, and what is above it',
+  'is what the server itself does.',
   `Windows are ${PACKAGING.windowSeconds} s long, which is 4.9 MiB of this clip; memory is the processes' own and that of their files.`,
 ].join(' ');
 
@@ -156,16 +171,9 @@ function report(measurements: readonly Measurement[]): void {
   );
   printTable(['channels', 'server', '% of a core, each', 'Headwater/it', 'memory MiB, all', 'late ms'], rows);
   const further = furtherChannel(of);
+  if (further.length > 0) printFurther(further);
   console.log('');
-  printTable(
-    ['each channel after the first', '% of a core', 'Headwater/it', 'memory MiB'],
-    further.map(({ server, cpuPercent, memoryMib }) => [
-      server,
-      cpuPercent.toFixed(2),
-      ratioTo(cpuPercent, further[0]?.cpuPercent ?? Number.NaN),
-      memoryMib.toFixed(1),
-    ]),
-  );
+  printBars(of);
   console.log(`\n${NOTE}`);
   saveResults('ingest-cost', {
     note: NOTE,
@@ -178,6 +186,35 @@ function report(measurements: readonly Measurement[]): void {
     measurements,
   });
   draw(of);
+}
+
+function printFurther(further: readonly FurtherChannel[]): void {
+  console.log('');
+  printTable(
+    ['each channel after the first', '% of a core', 'Headwater/it', 'memory MiB'],
+    further.map(({ server, cpuPercent, memoryMib }) => [
+      server,
+      cpuPercent.toFixed(2),
+      ratioTo(cpuPercent, further[0]?.cpuPercent ?? Number.NaN),
+      memoryMib.toFixed(1),
+    ]),
+  );
+}
+
+/** The bars, and beside each how near to it a server in Node that does nothing would come. */
+function printBars(of: FigureOf): void {
+  const cpu = (server: ServerName, channels: number): number => of(server, channels, percentEach).median;
+  const rows = CHANNELS.flatMap((channels) =>
+    SERVERS.flatMap((server) => {
+      const bar = BARS[server];
+      if (bar === undefined) return [];
+      const share = cpu('Headwater', channels) / cpu(server, channels);
+      const floorShare = cpu(FLOOR, channels) / cpu(server, channels);
+      const met = share <= bar ? 'met' : floorShare > bar ? 'out of reach of Node' : 'missed';
+      return [[`${channels}`, server, `${bar}×`, `${share.toFixed(2)}×`, `${floorShare.toFixed(2)}×`, met]];
+    }),
+  );
+  printTable(['channels', 'against', 'bar', 'Headwater', 'the floor alone', ''], rows);
 }
 
 type FigureOf = (server: ServerName, channels: number, figure: (m: Measurement) => number) => Spread;
@@ -227,8 +264,10 @@ interface FurtherChannel {
   readonly memoryMib: number;
 }
 
+/** Empty when there was only one number of channels. */
 function furtherChannel(of: FigureOf): FurtherChannel[] {
   const [few, many] = [Math.min(...CHANNELS), Math.max(...CHANNELS)];
+  if (few === many) return [];
   return SERVERS.map((server) => {
     const slope = (figure: (m: Measurement) => number): number =>
       (of(server, many, figure).median - of(server, few, figure).median) / (many - few);

@@ -8,14 +8,16 @@ import type { Clock } from './base/clock.ts';
 import { Closer } from './base/closer.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
+import { openProtection, type Protection } from './app/protection.ts';
 import { type Config, isLoopback } from './config.ts';
 import { configuredRungs } from './config/ladder-rungs.ts';
 import { configuredSrtPulls } from './config/srt-pulls.ts';
 import { openAdminToken, type AdminToken } from './control/admin-token.ts';
+import { createAdminAccess } from './control/admin-access.ts';
 import { createControlApi } from './control/control-api.ts';
 import { EventLoopWatchdog } from './control/event-loop-watchdog.ts';
 import { createMetricsEndpoint, registerProcessMetrics } from './control/metrics-endpoint.ts';
-import type { EncoderStatus, StreamDirectory } from './control/stream-status.ts';
+import type { EncoderStatus, SrtLinkStatus, StreamDirectory } from './control/stream-status.ts';
 import { createCallHandler } from './http/call-handler.ts';
 import { createHttpServer } from './http/create-http-server.ts';
 import type { HttpHandler, HttpServer } from './http/types.ts';
@@ -32,7 +34,12 @@ import { PackagerMetrics } from './packager/packager-metrics.ts';
 import { openDataFolder } from './state/data-folder.ts';
 import { openFileJournal } from './state/file-journal.ts';
 import { StreamHub } from './stream/hub.ts';
-import { parseStreamRecord, type StreamJournal, type StreamRecord } from './stream/journal.ts';
+import {
+  NUMBER_RESERVATION,
+  parseStreamRecord,
+  type StreamJournal,
+  type StreamRecord,
+} from './stream/journal.ts';
 import { AudioEncoderFarm } from './transcode/audio-encoder-farm.ts';
 import { EncoderFarm } from './transcode/encoder-farm.ts';
 import type { SpawnEncoder } from './transcode/encoder-process.ts';
@@ -96,9 +103,12 @@ export function createApp(config: Config, deps: AppDeps): App {
       log: log.child({ area: 'packager' }),
       metrics: new PackagerMetrics(metrics),
       journal,
+      encryptionOf: (stream) => opened().encryptionOf(stream),
     },
   );
-  const hub = new StreamHub(config.live, {
+  // Only encoders join a stream late: without them nothing need be kept for anybody.
+  const kept = rungs === 'none' ? { ...config.live, gopCacheMs: 0 } : config.live;
+  const hub = new StreamHub(kept, {
     clock,
     log: log.child({ area: 'stream' }),
     metrics,
@@ -150,9 +160,14 @@ export function createApp(config: Config, deps: AppDeps): App {
         randomBytes,
       })
     : undefined;
-  const streams = streamDirectory(hub, directory, publishKeys, (stream) => farm?.statusOf(stream));
+  const streams = streamDirectory(hub, directory, publishKeys, {
+    encoder: (stream) => farm?.statusOf(stream),
+    srtLinks: () => srt?.snapshots() ?? [],
+  });
   const services = { streams, keys: publishKeys };
   /** What lets work in and holds requests: closed first, so that the listeners behind have nothing to wait for. */
+  /** Open while the server runs. */
+  let protection: Protection | undefined;
   const front = new Closer();
   const closer = new Closer();
   const listeners: HttpServer[] = [];
@@ -165,6 +180,9 @@ export function createApp(config: Config, deps: AppDeps): App {
     const watchdog = new EventLoopWatchdog({ clock, metrics });
     closer.defer(() => watchdog.close());
     const files = await openFiles();
+    const adminAccess = createAdminAccess({ token: files.token, clock, metrics });
+    protection = await openProtection(config, { clock, log, metrics, adminToken: files.token, adminAccess });
+    closer.defer(() => protection?.close());
     // Side by side: each of them may take the whole time of a stop.
     closer.defer(async () => {
       await Promise.all(listeners.map((server) => server.close(config.shutdown.drainMs)));
@@ -191,15 +209,13 @@ export function createApp(config: Config, deps: AppDeps): App {
     };
     const control = createControlApi({
       services: { ...services, problems },
-      token: files.token,
-      clock,
-      metrics,
+      access: adminAccess,
       version: VERSION,
       next: cmaf ? withIngest(cmaf, origin.handler) : origin.handler,
     });
     const ports = {
       http: await listen('media', config.http, origin.handler),
-      control: await listen('control', { ...config.control, driver: 'node' }, control),
+      control: await listen('control', { ...config.control, driver: 'node' }, opened().handler(control)),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
       ...(srt && { srt: await srt.listen() }),
@@ -219,6 +235,7 @@ export function createApp(config: Config, deps: AppDeps): App {
     closer.defer(() => gate.close());
     const opened = await openFileJournal(join(dataDir, 'streams'), {
       parse: parseStreamRecord,
+      reservation: NUMBER_RESERVATION,
       log: log.child({ area: 'journal' }),
       metrics,
     });
@@ -228,9 +245,15 @@ export function createApp(config: Config, deps: AppDeps): App {
     return { token: await openAdminToken(dataDir, randomBytes), pages: await loadPageFiles(PAGES) };
   }
 
+  /** Nothing is published before all is open. */
+  function opened(): Protection {
+    if (!protection) throw new Error('the server has not started');
+    return protection;
+  }
+
   function openFarm(): EncoderFarm {
     return new EncoderFarm(
-      { ...config.ladder, rungs },
+      { ...config.ladder, rungs, segmentMs: config.live.segmentMs },
       {
         clock,
         log: log.child({ area: 'transcode' }),
@@ -265,6 +288,7 @@ export function createApp(config: Config, deps: AppDeps): App {
         log: log.child({ area: 'origin' }),
         metrics,
         pages,
+        pathTokens: opened().pathTokens,
       },
     );
   }
@@ -355,16 +379,23 @@ function streamDirectory(
   hub: StreamHub,
   directory: PackagerDirectory,
   keys: PublishKeys,
-  encoder: (stream: string) => EncoderStatus | undefined,
+  parts: {
+    readonly encoder: (stream: string) => EncoderStatus | undefined;
+    readonly srtLinks: () => readonly { readonly session: string; readonly stats: SrtLinkStatus }[];
+  },
 ): StreamDirectory {
   return {
     async streams() {
       const published = new Map(hub.streams().map((snapshot) => [snapshot.stream, snapshot]));
       const names = new Set([...published.keys(), ...(await keys.list()).map(({ stream }) => stream)]);
+      const links = new Map(parts.srtLinks().map(({ session, stats }) => [session, stats]));
       return [...names].sort().map((id) => {
         const window = directory.window(id);
-        const publishers = published.get(id)?.publishers ?? [];
-        return { id, state: window?.state ?? 'idle', publishers, window, encoder: encoder(id) };
+        const publishers = (published.get(id)?.publishers ?? []).map((publisher) => ({
+          ...publisher,
+          srt: links.get(publisher.session),
+        }));
+        return { id, state: window?.state ?? 'idle', publishers, window, encoder: parts.encoder(id) };
       });
     },
     kick(stream) {

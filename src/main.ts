@@ -5,10 +5,12 @@ import { checkConfigCommand } from './cli/check-config.ts';
 import { EXIT_CODES, exitCodeOf, type CliContext, type Command, type ExitCode } from './cli/command.ts';
 import { doctor } from './cli/doctor.ts';
 import { renderCommandHelp, renderHelp } from './cli/help.ts';
+import { keysRewrap, keysRotateKek } from './cli/keys.ts';
 import { migrate } from './cli/migrate.ts';
 import { printConfigCommand } from './cli/print-config.ts';
 import { serve } from './cli/serve.ts';
 import { streamCreate, streamList, streamRevoke, streamRotateKey, streamShowSrt } from './cli/stream.ts';
+import { token } from './cli/token.ts';
 import { validate } from './cli/validate.ts';
 
 const COMMANDS: readonly Command[] = [
@@ -18,6 +20,9 @@ const COMMANDS: readonly Command[] = [
   streamRevoke,
   streamShowSrt,
   streamList,
+  token,
+  keysRotateKek,
+  keysRewrap,
   validate,
   doctor,
   checkConfigCommand,

@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 const TOOLS = {
   ffmpeg: { files: ['ffmpeg'], packages: 'ffmpeg' },
   nginx: { files: ['nginx'], packages: 'nginx' },
+  openssl: { files: ['openssl'], packages: 'openssl' },
   'srt-live-transmit': { files: ['srt-live-transmit'], packages: 'srt-tools' },
   wrk: { files: ['wrk'], packages: 'wrk' },
   'nginx-rtmp': { files: ['nginx', 'ngx_rtmp_module.so'], packages: 'nginx libnginx-mod-rtmp' },

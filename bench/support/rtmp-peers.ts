@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { until } from '../../test/support/until.ts';
 import { startHeadwater, stop } from './headwater-process.ts';
 import { processTree } from './process-usage.ts';
@@ -58,6 +59,28 @@ export async function startHeadwaterPeer(options: PackagingOptions): Promise<Rtm
     },
     close: () => server.close(),
   };
+}
+
+/** A node:net server that reads and discards; see discard-server.ts. */
+export async function startDiscardServer(): Promise<RtmpPeer> {
+  const child = fork(fileURLToPath(new URL('./discard-server.js', import.meta.url)), { execArgv: [] });
+  const port = await numberFrom(child);
+  return {
+    port,
+    app: APP,
+    pids: () => [pidOf(child)],
+    fileBytes: () => 0,
+    async check() {
+      child.send('bytes');
+      if ((await numberFrom(child)) === 0) throw new Error('the discarding server read nothing');
+    },
+    close: () => stop(child),
+  };
+}
+
+async function numberFrom(child: ChildProcess): Promise<number> {
+  const [value] = (await once(child, 'message')) as [number];
+  return value;
 }
 
 /** What nginx-rtmp makes of a stream beside handing it on. */

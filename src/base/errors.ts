@@ -53,9 +53,93 @@ export const ERRORS = {
   },
   HTTP_DRIVER_MISSING: { status: 500, meaning: 'The HTTP driver asked for does not load on this machine.' },
 
+  DRM_TRACK_REFUSED: {
+    status: 422,
+    meaning: 'A track cannot be encrypted, by its codec or profile. The stream is not published in the clear in its place.',
+  },
   DRM_KEYS_UNAVAILABLE: {
     status: 503,
     meaning: 'A content key cannot be made, stored or unwrapped. Nothing is sent in the clear in its place.',
+  },
+  DRM_KEKS_BUSY: {
+    status: 503,
+    meaning: 'Another process is changing the keys that content keys are encrypted with (headwater keys).',
+  },
+
+  TOKEN_MISSING: { status: 401, meaning: 'The request carries no bearer token.' },
+  TOKEN_INVALID: {
+    status: 401,
+    meaning: 'The token is malformed, not signed by an issuer that counts here, or not meant for this call.',
+  },
+  TOKEN_EXPIRED: { status: 401, meaning: 'The token is not valid any more, or not yet.' },
+  TOKEN_USED: { status: 401, meaning: 'The token counts once and has been used.' },
+  TOKEN_ISSUER_UNAVAILABLE: {
+    status: 503,
+    meaning: 'The keys that the token is checked with cannot be fetched now.',
+  },
+  TOKEN_PROOF_MISSING: {
+    status: 401,
+    meaning: "The request must carry a proof of the device's key (DPoP, RFC 9449).",
+  },
+  TOKEN_PROOF_INVALID: {
+    status: 401,
+    meaning: "The proof of the device's key is malformed, of another key, request or token, or too old.",
+  },
+  TOKEN_PROOF_USED: { status: 401, meaning: "The proof of the device's key has been used before." },
+  TOKEN_PROOF_NONCE: {
+    status: 401,
+    meaning: "The proof of the device's key must carry the nonce that is given in DPoP-Nonce.",
+  },
+
+  LICENSE_REQUEST_MALFORMED: { status: 400, meaning: 'The licence request cannot be read.' },
+  LICENSE_NOT_ENTITLED: {
+    status: 403,
+    meaning: 'The session may have none of the keys of what it plays, or not now.',
+  },
+  LICENSE_REGION_REFUSED: { status: 403, meaning: 'This may not be played from where the request comes.' },
+  LICENSE_SESSION_ENDED: {
+    status: 401,
+    meaning: 'The playback session is over: its heartbeats stopped, or it was ended.',
+  },
+  LICENSE_SESSION_REVOKED: { status: 403, meaning: 'The playback session was ended by an operator.' },
+  LICENSE_DEVICE_REVOKED: { status: 403, meaning: 'The device may not play any more.' },
+  LICENSE_VIEWER_REVOKED: { status: 403, meaning: 'The user may not play any more.' },
+  LICENSE_TOO_MANY_STREAMS: { status: 409, meaning: 'As many sessions play at once as the user may have.' },
+  LICENSE_RATE_LIMITED: {
+    status: 429,
+    meaning: 'Too many requests from this address or session; Retry-After says when to ask again.',
+  },
+  LICENSE_OVERLOADED: {
+    status: 503,
+    meaning: 'More licences are asked for than can be answered in time; ask again in a moment.',
+  },
+  LICENSE_STATE_UNAVAILABLE: { status: 503, meaning: 'The store of playback sessions cannot be used now.' },
+
+  SESSION_REQUEST_MALFORMED: {
+    status: 400,
+    meaning: 'The body is not JSON that says what is to be played, or has a field that is wrong.',
+  },
+  SESSION_LIMIT: {
+    status: 409,
+    meaning: 'The user already has as many sessions as may play at once; the answer names them.',
+  },
+  SESSION_ENDED: { status: 410, meaning: 'The playback session is over: start another.' },
+  SESSION_REVOKED: { status: 410, meaning: 'The playback session was ended by an operator.' },
+  SESSION_NOT_FOUND: { status: 404, meaning: 'No playback session of this id is known.' },
+
+  LICENSE_VENDOR_DENIED: {
+    status: 403,
+    meaning: 'The DRM service refuses this device or user a licence.',
+  },
+  LICENSE_VENDOR_UNUSABLE: {
+    status: 502,
+    meaning:
+      'The DRM service refused our request or gave an answer that is no licence; its word is in the log.',
+  },
+  LICENSE_VENDOR_UNAVAILABLE: {
+    status: 503,
+    meaning:
+      'The DRM service did not answer in time, failed, or is left alone for a while because it has failed several times.',
   },
 
   STREAM_NAME_INVALID: { status: 400, meaning: 'A stream name must match ^[A-Za-z0-9_-]{1,64}$.' },
@@ -221,6 +305,10 @@ export const ERRORS = {
     meaning: 'The stream already holds as many requests as it may (live.maxWaiters).',
   },
   ORIGIN_HOLD_EXPIRED: { status: 503, meaning: 'What the request waited for was not published in time.' },
+  ORIGIN_TOKEN_REFUSED: {
+    status: 403,
+    meaning: 'The token in the path is not ours, has run out, is not for this path, or its session is over.',
+  },
   ORIGIN_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
 
   VALIDATE_UNREACHABLE: {

@@ -8,7 +8,8 @@ export interface OutgoingCall {
   /** `http:` or `https:`. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  /** Text goes out as UTF-8. */
+  readonly body?: string | Uint8Array;
 }
 
 export interface OutgoingLimits {
@@ -19,6 +20,8 @@ export interface OutgoingLimits {
   readonly maxConcurrent: number;
   /** Calls that may wait for their turn; one more fails at once. */
   readonly maxWaiting: number;
+  /** Idle connections kept to each back end for the next call; without it every call opens one. */
+  readonly maxIdleConnections?: number;
 }
 
 export type CallFailure = 'timeout' | 'aborted' | 'busy' | 'unreachable' | 'answer_too_large';
@@ -28,6 +31,10 @@ export type CallOutcome =
       readonly kind: 'answer';
       readonly status: number;
       readonly location: string | undefined;
+      /** As sent, with its parameters; '' when there is none. */
+      readonly contentType: string;
+      readonly bytes: Uint8Array;
+      /** The same as text, taken for UTF-8. */
       readonly body: string;
     }
   | { readonly kind: 'failed'; readonly reason: CallFailure };
@@ -36,14 +43,14 @@ export type CallOutcome =
 const MAX_HEADER_BYTES = 16 * 1024;
 
 /**
- * Asks back ends over HTTP and never waits or holds more than it was told. Follows no redirect, takes no cookie, keeps
- * no connection. Never throws: what goes wrong is an outcome. Whoever makes one closes it.
+ * Asks back ends over HTTP and never waits or holds more than it was told. Follows no redirect, takes no cookie, and
+ * keeps no connection unless told. Never throws: what goes wrong is an outcome. Whoever makes one closes it.
  */
 export class OutgoingHttp {
   readonly #clock: Clock;
   readonly #limits: OutgoingLimits;
-  readonly #http = new HttpAgent({ keepAlive: false });
-  readonly #https = new HttpsAgent({ keepAlive: false });
+  readonly #http: HttpAgent;
+  readonly #https: HttpsAgent;
   readonly #waiting: (() => void)[] = [];
   readonly #closing = new AbortController();
   #underWay = 0;
@@ -51,6 +58,10 @@ export class OutgoingHttp {
   constructor(limits: OutgoingLimits, clock: Clock) {
     this.#limits = limits;
     this.#clock = clock;
+    const { maxIdleConnections = 0 } = limits;
+    const kept = { keepAlive: maxIdleConnections > 0, maxFreeSockets: maxIdleConnections };
+    this.#http = new HttpAgent(kept);
+    this.#https = new HttpsAgent(kept);
   }
 
   /** Calls under way now. */
@@ -69,7 +80,7 @@ export class OutgoingHttp {
       if (turn === 'full') return failed('busy');
       if (turn === 'stopped') return failed(timeout.signal.aborted ? 'timeout' : 'aborted');
       try {
-        return await this.#exchange(call, stop);
+        return await this.#tryTwice(call, stop);
       } catch (error) {
         if (error instanceof AnswerTooLarge) return failed('answer_too_large');
         if (timeout.signal.aborted) return failed('timeout');
@@ -116,23 +127,40 @@ export class OutgoingHttp {
     this.#waiting.shift()?.();
   }
 
-  #exchange({ method, url, headers, body = '' }: OutgoingCall, signal: AbortSignal): Promise<CallOutcome> {
+  /** A kept connection may have been closed at the other end just as it was taken: that call is made once more. */
+  async #tryTwice(call: OutgoingCall, signal: AbortSignal): Promise<CallOutcome> {
+    try {
+      return await this.#exchange(call, signal);
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error;
+      return this.#exchange(call, signal, 'fresh');
+    }
+  }
+
+  #exchange(
+    { method, url, headers, body = '' }: OutgoingCall,
+    signal: AbortSignal,
+    connection: 'any' | 'fresh' = 'any',
+  ): Promise<CallOutcome> {
     return new Promise((resolve, reject) => {
       const secure = url.startsWith('https:');
       const request = (secure ? httpsRequest : httpRequest)(url, {
         method,
         signal,
-        agent: secure ? this.#https : this.#http,
+        agent: connection === 'any' && (secure ? this.#https : this.#http),
         maxHeaderSize: MAX_HEADER_BYTES,
         headers: {
           'User-Agent': 'headwater',
           'Accept-Encoding': 'identity',
           ...headers,
-          ...(method === 'POST' && { 'Content-Length': String(Buffer.byteLength(body)) }),
+          ...(method === 'POST' && { 'Content-Length': String(byteLength(body)) }),
         },
       });
       let answered = false;
-      request.on('error', reject);
+      request.on('error', (error) => {
+        const stale = request.reusedSocket && !answered && !signal.aborted;
+        reject(stale ? new StaleConnection() : error);
+      });
       // An upgrade nobody asked for, say, ends without an error.
       request.once('close', () => {
         if (!answered) reject(new Error('closed without an answer'));
@@ -147,6 +175,12 @@ export class OutgoingHttp {
 }
 
 class AnswerTooLarge extends Error {}
+
+class StaleConnection extends Error {}
+
+function byteLength(body: string | Uint8Array): number {
+  return typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+}
 
 function failed(reason: CallFailure): CallOutcome {
   return { kind: 'failed', reason };
@@ -164,5 +198,13 @@ async function readAnswer(message: IncomingMessage, maxBytes: number): Promise<C
     pieces.push(piece);
   }
   const { statusCode: status = 0, headers } = message;
-  return { kind: 'answer', status, location: headers.location, body: Buffer.concat(pieces).toString('utf8') };
+  const bytes = Buffer.concat(pieces);
+  return {
+    kind: 'answer',
+    status,
+    location: headers.location,
+    contentType: headers['content-type'] ?? '',
+    bytes,
+    body: bytes.toString('utf8'),
+  };
 }

@@ -53,16 +53,27 @@ export async function createSecretFile(
   sizeBytes: number,
   randomBytes: (size: number) => Uint8Array,
 ): Promise<void> {
+  await createSecretFileOf(path, randomBytes(sizeBytes), randomBytes);
+}
+
+/** As {@link createSecretFile}, for a secret that is there already. Tells whether the file is ours. */
+export async function createSecretFileOf(
+  path: string,
+  contents: Uint8Array | string,
+  randomBytes: (size: number) => Uint8Array,
+): Promise<boolean> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draftPath = `${path}.${Buffer.from(randomBytes(6)).toString('hex')}`;
   const draft = await open(draftPath, 'wx', 0o600);
   try {
-    await draft.writeFile(randomBytes(sizeBytes));
+    await draft.writeFile(contents);
     await draft.sync();
     await link(draftPath, path);
     await syncDirectory(dirname(path));
+    return true;
   } catch (error) {
     if (!isCode(error, 'EEXIST')) throw error;
+    return false;
   } finally {
     await draft.close();
     await rm(draftPath, { force: true });

@@ -32,6 +32,12 @@ describe('the banner', () => {
     expect(text).toContain('http://127.0.0.1:18888/live/my-stream/\n');
   });
 
+  it('names the page of an encrypted demo on the port of licences, with the login in the fragment', () => {
+    const login = { controlPort: 18889, token: 'aaa.bbb.ccc' };
+    const text = renderBanner({ config: CONFIG, ports, ownKey: 'hw_abc', login }).join('\n');
+    expect(text).toContain('http://127.0.0.1:18889/live/demo/#login=aaa.bbb.ccc\n');
+  });
+
   it('says how to get a new key when the key was shown at an earlier start', () => {
     const text = renderBanner({ config: CONFIG, ports, ownKey: undefined }).join('\n');
     expect(text).toContain('stream rotate-key my-stream');

@@ -33,12 +33,14 @@ interface BannerInput {
   readonly config: Config;
   /** The real ports. */
   readonly ports: { readonly rtmp: number; readonly http: number };
+  /** Of an encrypted demo: the port that gives licences, and a login for whoever tries it. */
+  readonly login?: { readonly controlPort: number; readonly token: string } | undefined;
   /** Where to push the visitor's own stream; `undefined` when its key was shown at an earlier start. */
   readonly ownKey: string | undefined;
 }
 
 /** What `serve --demo` tells people, a line each. */
-export function renderBanner({ config, ports, ownKey }: BannerInput): string[] {
+export function renderBanner({ config, ports, ownKey, login }: BannerInput): string[] {
   const web = `http://${reachableHost(config.http.host)}:${ports.http}/live`;
   const rtmp = `rtmp://${reachableHost(config.rtmp.host)}:${ports.rtmp}/live`;
   const publish =
@@ -55,7 +57,7 @@ export function renderBanner({ config, ports, ownKey }: BannerInput): string[] {
     '',
     'Headwater is running, with a test broadcast.',
     '',
-    `  watch     ${web}/${DEMO_STREAM}/`,
+    ...(login ? protectedLines(config, login) : [`  watch     ${web}/${DEMO_STREAM}/`]),
     `  LL-HLS    ${web}/${DEMO_STREAM}/index.m3u8`,
     `  LL-DASH   ${web}/${DEMO_STREAM}/index.mpd`,
     '',
@@ -66,5 +68,18 @@ export function renderBanner({ config, ports, ownKey }: BannerInput): string[] {
     '',
     'Ctrl-C stops it.',
     '',
+  ];
+}
+
+/** The login stands in the fragment of the address: browsers keep it to themselves. */
+function protectedLines(
+  { control, drm }: Config,
+  { controlPort, token }: { readonly controlPort: number; readonly token: string },
+): string[] {
+  const page = `http://${reachableHost(control.host)}:${controlPort}/live/${DEMO_STREAM}/`;
+  return [
+    `Encrypted (${drm.scheme}, new keys every ${drm.rotationSeconds} s). Whoever has this address may watch for 12 hours:`,
+    '',
+    `  watch     ${page}#login=${token}`,
   ];
 }

@@ -4,11 +4,12 @@ import { fakeRequest, RecordedResponse } from '../../test/support/http-exchange.
 import { AppError } from '../base/errors.ts';
 import { Metrics } from '../base/metrics.ts';
 import type { HttpAnswer } from '../http/types.ts';
+import { createAdminAccess } from './admin-access.ts';
 import { AdminToken } from './admin-token.ts';
 import { createControlApi } from './control-api.ts';
 import { OPENAPI_PATH } from './openapi.ts';
 import { CONTROL_ROUTES } from './routes.ts';
-import type { StreamStatus } from './stream-status.ts';
+import type { PublisherStatus, StreamStatus } from './stream-status.ts';
 
 const TOKEN = 'rightrightrightrightrightrightrightrightright';
 const WRONG = 'wrongwrongwrongwrongwrongwrongwrongwrongwrong';
@@ -29,12 +30,28 @@ const PUBLISHER = {
   remoteAddress: '10.0.0.9:5000',
   sinceMs: 1000,
 } as const;
+const SRT_LINK = {
+  latencyMs: 120,
+  rttMs: 12.345,
+  bitrateBps: 4_000_000.4,
+  returnBitrateBps: 20_000,
+  packets: 1000,
+  bytes: 1_316_000,
+  lost: 9,
+  retransmitted: 8,
+  duplicate: 7,
+  belated: 6,
+  dropped: 5,
+  undecrypted: 4,
+  naksSent: 3,
+  bufferedBytes: 2,
+} as const;
 const STREAMS: readonly StreamStatus[] = [
   { id: 'concert', state: 'live', publishers: [PUBLISHER], window: undefined, encoder: ENCODER },
   { id: 'quiet', state: 'idle', publishers: [], window: undefined, encoder: undefined },
 ];
 
-function setUp(problems: string[] = []) {
+function setUp(problems: string[] = [], publishers: readonly PublisherStatus[] = [PUBLISHER]) {
   const clock = new FakeClock();
   const metrics = new Metrics();
   const kicked: string[] = [];
@@ -42,7 +59,8 @@ function setUp(problems: string[] = []) {
   const handler = createControlApi({
     services: {
       streams: {
-        streams: () => STREAMS,
+        streams: () =>
+          STREAMS.map((stream) => (stream.publishers.length > 0 ? { ...stream, publishers } : stream)),
         kick(id) {
           if (id !== 'concert') throw new AppError('STREAM_NOT_FOUND');
           kicked.push(id);
@@ -61,9 +79,7 @@ function setUp(problems: string[] = []) {
       },
       problems: () => problems,
     },
-    token: new AdminToken(TOKEN, '/secrets/admin.token'),
-    clock,
-    metrics,
+    access: createAdminAccess({ token: new AdminToken(TOKEN, '/secrets/admin.token'), clock, metrics }),
     version: '9.9.9',
     next: (_request, response) => response.send({ status: 299, headers: { entries: [] } }),
   });
@@ -173,6 +189,35 @@ describe('calls', () => {
         expect.objectContaining({ id: 'quiet', state: 'idle', publisher: null, encoder: null }),
       ],
     });
+  });
+
+  it('tells of a publisher over SRT how its connection does, as the document has it', async () => {
+    const { call } = setUp([], [{ ...PUBLISHER, protocol: 'srt', srt: SRT_LINK }]);
+    const { json } = await call('GET', '/v1/streams/concert');
+    const { srt: shown } = (json as { publisher: { srt: object } }).publisher;
+    expect(shown).toEqual({
+      latencyMs: 120,
+      rttMs: 12.3,
+      receiveBps: 4_000_000,
+      sendBps: 20_000,
+      receivedPackets: 1000,
+      receivedBytes: 1_316_000,
+      lostPackets: 9,
+      retransmittedPackets: 8,
+      duplicatePackets: 7,
+      belatedPackets: 6,
+      droppedPackets: 5,
+      undecryptedPackets: 4,
+      lossReportsSent: 3,
+      bufferedBytes: 2,
+    });
+    const document = (await call('GET', OPENAPI_PATH)).json as unknown as {
+      components: {
+        schemas: { Stream: { properties: { publishers: { items: { properties: { srt: object } } } } } };
+      };
+    };
+    const { srt } = document.components.schemas.Stream.properties.publishers.items.properties;
+    expect(srt).toMatchObject({ required: Object.keys(shown) });
   });
 
   it('answers one stream, 404 for an unknown one, 400 for what is no name', async () => {

@@ -1,44 +1,28 @@
-import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
-import type { Metrics } from '../base/metrics.ts';
 import { headerBlock } from '../http/header-block.ts';
-import { problemAnswer } from '../http/problem.ts';
-import type { HttpAnswer, HttpHandler, HttpRequest } from '../http/types.ts';
-import type { AdminToken } from './admin-token.ts';
-import { AttemptLimiter } from './attempt-limiter.ts';
+import type { HttpAnswer, HttpHandler } from '../http/types.ts';
+import { type AdminAccess, COMMON_HEADERS, problem } from './admin-access.ts';
 import { OPENAPI_PATH, renderOpenApi } from './openapi.ts';
 import { CONTROL_ROUTES, type CallResult, type ControlRoute, type ControlServices } from './routes.ts';
 
-/** Wrong admin tokens taken from one address within a minute. */
-const MAX_WRONG_TOKENS = 10;
-const MAX_REMEMBERED_ADDRESSES = 10_000;
 /** Longest path that is looked at. */
 const MAX_PATH_LENGTH = 1024;
 
 interface ControlApiOptions {
   readonly services: ControlServices;
-  readonly token: AdminToken;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
+  /** Refuses a request without the admin token. */
+  readonly access: AdminAccess;
   /** Of the package, for the OpenAPI document. */
   readonly version: string;
   /** Answers every path that is not the control API's: the media routes share its port. */
   readonly next: HttpHandler;
 }
 
-// No CORS headers: a page in a browser has no business with the admin calls.
-const COMMON_HEADERS = [
-  ['Cache-Control', 'no-store'],
-  ['X-Content-Type-Options', 'nosniff'],
-] as const;
 const JSON_HEADERS = headerBlock([['Content-Type', 'application/json'], ...COMMON_HEADERS]);
-const PROBLEM_HEADERS = headerBlock([['Content-Type', 'application/problem+json'], ...COMMON_HEADERS]);
-
-type Outcome = 'ok' | 'missing' | 'wrong' | 'limited';
 
 /** The control API, health and readiness over HTTP. */
 export function createControlApi(options: ControlApiOptions): HttpHandler {
-  const access = createAccessCheck(options);
+  const { access } = options;
   const document = jsonAnswer({ status: 200, json: renderOpenApi(CONTROL_ROUTES, options.version) });
 
   return async (request, response) => {
@@ -64,37 +48,6 @@ function isControlPath(path: string): boolean {
 
 function isRead(method: string): boolean {
   return method === 'GET' || method === 'HEAD';
-}
-
-/** Gives the answer that refuses a request, or undefined when it has the admin token. */
-function createAccessCheck({
-  token,
-  clock,
-  metrics,
-}: ControlApiOptions): (request: HttpRequest) => HttpAnswer | undefined {
-  const limiter = new AttemptLimiter({
-    clock,
-    maxFailures: MAX_WRONG_TOKENS,
-    maxAddresses: MAX_REMEMBERED_ADDRESSES,
-  });
-  const checks = metrics.counter('control_auth_checks_total', 'Admin token checks, by outcome.', ['outcome']);
-  const judge = (request: HttpRequest): Outcome => {
-    if (limiter.blockedMs(request.remoteAddress) > 0) return 'limited';
-    const given = /^Bearer +(\S+) *$/i.exec(request.header('authorization'))?.[1];
-    if (given === undefined) return 'missing';
-    if (token.matches(given)) return 'ok';
-    limiter.fail(request.remoteAddress);
-    return 'wrong';
-  };
-  return (request) => {
-    const outcome = judge(request);
-    checks.inc({ outcome });
-    if (outcome === 'ok') return undefined;
-    if (outcome !== 'limited')
-      return problem(new AppError('HTTP_UNAUTHORIZED'), [['WWW-Authenticate', 'Bearer']]);
-    const seconds = Math.ceil(limiter.blockedMs(request.remoteAddress) / 1000);
-    return problem(new AppError('HTTP_TOO_MANY_FAILURES'), [['Retry-After', String(Math.max(1, seconds))]]);
-  };
 }
 
 type Found = { readonly route: ControlRoute; readonly id: string } | { readonly allowed: readonly string[] };
@@ -126,8 +79,4 @@ function methodNotAllowed(allowed: readonly string[]): HttpAnswer {
 function jsonAnswer({ status, json }: CallResult): HttpAnswer {
   if (json === undefined) return { status, headers: JSON_HEADERS };
   return { status, headers: JSON_HEADERS, body: Buffer.from(JSON.stringify(json)) };
-}
-
-function problem(error: AppError, extra: HttpAnswer['extra'] = []): HttpAnswer {
-  return { ...problemAnswer(error, extra), headers: PROBLEM_HEADERS };
 }

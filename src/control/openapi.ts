@@ -12,14 +12,38 @@ const object = (properties: Readonly<Record<string, object>>, optional: readonly
   required: Object.keys(properties).filter((name) => !optional.includes(name)),
 });
 
-const PUBLISHER = object({
-  protocol: { ...string, examples: ['rtmp', 'rtmps', 'srt', 'cmaf'] },
-  role: { ...string, enum: ['primary', 'backup'] },
-  onAir: { type: 'boolean', description: 'Viewers get what it sends; else it warms up or stands by' },
-  session: { ...string, description: 'As in the log' },
-  remoteAddress: string,
-  sinceMs: { type: 'number', description: 'Milliseconds since the Unix epoch' },
-});
+const SRT_LINK = {
+  ...object({
+    latencyMs: { ...integer, description: 'Negotiated: how long a missing packet is waited for' },
+    rttMs: { type: 'number', description: 'Round trip, smoothed; 100 until it was measured' },
+    receiveBps: { ...integer, description: 'Payload, with what is sent again' },
+    sendBps: { ...integer, description: 'Acknowledgements and loss reports that go back' },
+    receivedPackets: integer,
+    receivedBytes: { ...integer, description: 'Payload' },
+    lostPackets: { ...integer, description: 'Found missing; most of them come when they are sent again' },
+    retransmittedPackets: { ...integer, description: 'Came marked as sent again' },
+    duplicatePackets: integer,
+    belatedPackets: { ...integer, description: 'Came after they were needed' },
+    droppedPackets: { ...integer, description: 'Never came in time: holes in the stream' },
+    undecryptedPackets: integer,
+    lossReportsSent: integer,
+    bufferedBytes: { ...integer, description: 'Payload held behind missing packets' },
+  }),
+  description: 'Of publishers over SRT alone. Counts since it connected; rates of the last whole second',
+};
+
+const PUBLISHER = object(
+  {
+    protocol: { ...string, examples: ['rtmp', 'rtmps', 'srt', 'cmaf'] },
+    role: { ...string, enum: ['primary', 'backup'] },
+    onAir: { type: 'boolean', description: 'Viewers get what it sends; else it warms up or stands by' },
+    session: { ...string, description: 'As in the log' },
+    remoteAddress: string,
+    sinceMs: { type: 'number', description: 'Milliseconds since the Unix epoch' },
+    srt: SRT_LINK,
+  },
+  ['srt'],
+);
 
 const SCHEMAS = {
   Stream: object({

@@ -44,6 +44,33 @@ export interface PublisherStatus {
   readonly remoteAddress: string;
   /** Wall-clock ms. */
   readonly sinceMs: number;
+  /** How its connection does, when it comes over SRT. */
+  readonly srt?: SrtLinkStatus | undefined;
+}
+
+/** An SRT connection from the side that receives. Counts since it began; rates of the last whole second. */
+export interface SrtLinkStatus {
+  /** Negotiated: how long a missing packet is waited for. */
+  readonly latencyMs: number;
+  readonly rttMs: number;
+  /** Payload that comes, with what is sent again. */
+  readonly bitrateBps: number;
+  /** Acknowledgements and loss reports that go back. */
+  readonly returnBitrateBps: number;
+  readonly packets: number;
+  readonly bytes: number;
+  /** Packets that were found missing; most of them come when they are sent again. */
+  readonly lost: number;
+  readonly retransmitted: number;
+  readonly duplicate: number;
+  /** Came after they were needed. */
+  readonly belated: number;
+  /** Never came in time: holes in the stream. */
+  readonly dropped: number;
+  readonly undecrypted: number;
+  readonly naksSent: number;
+  /** Payload held behind missing packets. */
+  readonly bufferedBytes: number;
 }
 
 /** What the control API asks the server about streams. */
@@ -97,8 +124,28 @@ function renderPublisher({
   session,
   remoteAddress,
   sinceMs,
+  srt,
 }: PublisherStatus): object {
-  return { protocol, role, onAir, session, remoteAddress, sinceMs };
+  return { protocol, role, onAir, session, remoteAddress, sinceMs, ...(srt && { srt: renderSrtLink(srt) }) };
+}
+
+function renderSrtLink(link: SrtLinkStatus): object {
+  return {
+    latencyMs: link.latencyMs,
+    rttMs: Math.round(link.rttMs * 10) / 10,
+    receiveBps: Math.round(link.bitrateBps),
+    sendBps: Math.round(link.returnBitrateBps),
+    receivedPackets: link.packets,
+    receivedBytes: link.bytes,
+    lostPackets: link.lost,
+    retransmittedPackets: link.retransmitted,
+    duplicatePackets: link.duplicate,
+    belatedPackets: link.belated,
+    droppedPackets: link.dropped,
+    undecryptedPackets: link.undecrypted,
+    lossReportsSent: link.naksSent,
+    bufferedBytes: link.bufferedBytes,
+  };
 }
 
 function renderTrack(track: Track): object {

@@ -184,16 +184,18 @@ describe('parseAudioTag of Enhanced RTMP', () => {
     expect(plain(tag)).toEqual({ kind: 'frame', track: 0, codec, offsetNs: 12, data: [9, 8, 7, 6] });
   });
 
-  it('reads configurations; only Opus may have an empty one', () => {
+  it.each(['Opus', 'ac-3', 'ec-3', '.mp3'] as const)('lets %s begin with an empty configuration', (codec) => {
+    const tag = parseAudioTag(exAudio(AUDIO_PACKET.sequenceStart, codec, new Uint8Array()));
+    expect(plain(tag)).toEqual({ kind: 'config', track: 0, codec, config: [] });
+  });
+
+  it('reads configurations; those of AAC and FLAC must not be empty', () => {
     expect(plain(parseAudioTag(exAudio(0, 'fLaC', DATA)))).toMatchObject({
       kind: 'config',
       config: [9, 8, 7, 6],
     });
-    expect(parseAudioTag(exAudio(0, 'Opus', new Uint8Array()))).toMatchObject({
-      kind: 'config',
-      codec: 'Opus',
-    });
     expect(parseAudioTag(exAudio(0, 'mp4a', new Uint8Array()))).toEqual({ kind: 'malformed' });
+    expect(parseAudioTag(exAudio(0, 'fLaC', new Uint8Array()))).toEqual({ kind: 'malformed' });
   });
 
   it.each([

@@ -30,6 +30,12 @@ const AUDIO = {
   multitrack: 5,
 } as const;
 
+/**
+ * Audio codecs whose sequence start must say something. Opus may leave it empty (mono or stereo without a map); frames of
+ * MP3 and the AC-3 family say themselves what they are, and FFmpeg begins those with an empty one.
+ */
+const NEED_CONFIG: ReadonlySet<string> = new Set(['mp4a', 'fLaC']);
+
 /** VideoFrameType. */
 const KEY_FRAME = 1;
 const COMMAND_FRAME = 5;
@@ -99,8 +105,7 @@ function audioTrackTag(
   if (codec === undefined) return { kind: 'unsupported', track, codec: fourCcName(fourCc) };
   switch (packetType) {
     case AUDIO.sequenceStart:
-      // Opus may leave it empty: mono or stereo without a map.
-      if (body.length === 0 && codec !== 'Opus') return MALFORMED;
+      if (body.length === 0 && NEED_CONFIG.has(codec)) return MALFORMED;
       return { kind: 'config', track, codec, config: body };
     case AUDIO.codedFrames:
       return body.length === 0 ? IGNORED : { kind: 'frame', track, codec, offsetNs, data: body };

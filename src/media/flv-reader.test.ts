@@ -1,4 +1,3 @@
-import { array, assert, integer, nat, property, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseVideoTag } from './flv.ts';
 import { FlvReader, type FlvTag } from './flv-reader.ts';
@@ -59,18 +58,10 @@ describe('the FLV reader', () => {
     expect(tags.map(({ type }) => type)).toEqual(['video']);
   });
 
-  it('gives the same tags however the bytes are split', () => {
-    const whole = readAll([FILE]).tags;
-    assert(
-      property(array(integer({ min: 0, max: FILE.length }), { maxLength: 40 }), (cuts) => {
-        const edges = [0, ...cuts.toSorted((a, b) => a - b), FILE.length];
-        const pieces = edges.slice(1).map((end, i) => FILE.subarray(edges[i], end));
-        const { tags, reader } = readAll(pieces);
-        expect(tags).toEqual(whole);
-        expect(reader.fault).toBeUndefined();
-      }),
-    );
-    expect(readAll([...FILE].map((byte) => Uint8Array.of(byte))).tags).toEqual(whole);
+  it('gives the same tags when the bytes come one by one', () => {
+    const { tags, reader } = readAll([...FILE].map((byte) => Uint8Array.of(byte)));
+    expect(tags).toEqual(readAll([FILE]).tags);
+    expect(reader.fault).toBeUndefined();
   });
 
   it('gives bodies that do not change when the pushed buffer is used again', () => {
@@ -112,16 +103,5 @@ describe('the FLV reader', () => {
     const { reader } = readAll([file]);
     expect(reader.fault).toBe(fault);
     expect(reader.push(FILE)).toEqual([]);
-  });
-
-  it('never throws on damaged bytes, and never gives a tag over the limit', () => {
-    assert(
-      property(array(tuple(nat(FILE.length - 1), nat(255)), { minLength: 1, maxLength: 6 }), (hits) => {
-        const file = FILE.slice();
-        for (const [at, value] of hits) file[at] = value;
-        const { tags } = readAll([file.subarray(0, 60), file.subarray(60)]);
-        for (const { body } of tags) expect(body.length).toBeLessThanOrEqual(1000);
-      }),
-    );
   });
 });

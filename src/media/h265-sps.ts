@@ -72,7 +72,8 @@ export function parseHevcSps(nal: Uint8Array): HevcSps | undefined {
   };
 }
 
-function readProfile(reader: BitReader, subLayers: number): HevcProfile {
+/** profile_tier_level (7.3.3). */
+export function readProfile(reader: BitReader, subLayers: number): HevcProfile {
   const space = reader.bits(2);
   const highTier = reader.flag();
   const profile = reader.bits(5);
@@ -137,7 +138,7 @@ function readToVui(reader: BitReader, pocBits: number): Vui {
 }
 
 /** scaling_list_data (7.3.4). */
-function skipScalingLists(reader: BitReader): void {
+export function skipScalingLists(reader: BitReader): void {
   for (let size = 0; size < 4; size++) {
     const coefficients = Math.min(64, 1 << (4 + size * 2));
     for (let matrix = 0; matrix < 6; matrix += size === 3 ? 3 : 1) {

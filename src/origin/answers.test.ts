@@ -15,6 +15,7 @@ const PLAIN: Asked = {
   range: '',
   ifRange: '',
   ifNoneMatch: '',
+  tiers: undefined,
 };
 
 let metrics: Metrics;

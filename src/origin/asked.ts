@@ -1,4 +1,6 @@
 import type { HttpRequest } from '../http/types.ts';
+import type { Tiers } from '../packager/tier-scope.ts';
+import { scopeOf } from './path-scope.ts';
 
 /** What the routes need of a request, read while it may be read: an answer is often given much later. */
 export interface Asked {
@@ -8,6 +10,8 @@ export interface Asked {
   readonly range: string;
   readonly ifRange: string;
   readonly ifNoneMatch: string;
+  /** What manifests may name to the asker; undefined: all. */
+  readonly tiers: Tiers | undefined;
 }
 
 export function readAsked(request: HttpRequest): Asked {
@@ -18,6 +22,7 @@ export function readAsked(request: HttpRequest): Asked {
     range: request.header('range'),
     ifRange: request.header('if-range'),
     ifNoneMatch: request.header('if-none-match'),
+    tiers: scopeOf(request)?.tiers,
   };
 }
 

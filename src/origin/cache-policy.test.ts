@@ -40,7 +40,7 @@ describe('cacheControl', () => {
   it('has a header for every kind of answer, also at the shortest target duration', () => {
     for (const kind of ANSWER_KINDS) {
       expect(cacheControl(kind, { targetDurationSeconds: 1 }), kind).toMatch(
-        /^(no-store|no-cache|public, max-age=\d+(, s-maxage=1|, immutable)?)$/,
+        /^(no-store|no-cache|(?:public|private), max-age=\d+(, s-maxage=1|, immutable)?)$/,
       );
     }
     expect(cacheControl('multivariant', { targetDurationSeconds: 1 })).toBe('public, max-age=1');

@@ -3,6 +3,7 @@ import type { SegmentPlan } from '../stream/live-window.ts';
 /** Every kind of answer the origin gives; also the `kind` label of its response counter. */
 export const ANSWER_KINDS = [
   'multivariant',
+  'manifest-scoped',
   'playlist',
   'playlist-blocking',
   'mpd',
@@ -41,6 +42,8 @@ const IMMUTABLE_ASSET = 'public, max-age=31536000, immutable';
 const CACHE_CONTROL: { readonly [K in AnswerKind]: string | ((plan: Lifetimes) => string) } = {
   /** Half a segment: bandwidths move slowly, a new set of tracks must show soon. */
   multivariant: ({ targetDurationSeconds }) => `public, max-age=${Math.max(1, targetDurationSeconds >> 1)}`,
+  /** Names only what one session may have: not for anybody else's cache. */
+  'manifest-scoped': 'private, max-age=1',
   /** The playlist as of now. A shared cache may still fold a burst of players into one request. */
   playlist: 'public, max-age=0, s-maxage=1',
   /** The directives name one version, so that a cache asks once for it and may keep it. */

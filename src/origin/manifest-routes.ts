@@ -3,8 +3,11 @@ import { parseQuery } from '../http/query.ts';
 import type { HttpResponse } from '../http/types.ts';
 import { decidePatch, type PatchDecision } from '../packager/dash/mpd-history.ts';
 import { decideReload, parseDirectives, type ReloadDirectives } from '../packager/hls/blocking.ts';
+import { type KeyFormatChoice, parseKeyFormat } from '../packager/hls/key-format.ts';
 import { renderMediaPlaylist } from '../packager/hls/media-playlist.ts';
 import { renderMultivariant } from '../packager/hls/multivariant.ts';
+import { KEY_FORMAT } from '../packager/media-path.ts';
+import { scopeName } from '../packager/tier-scope.ts';
 import type { LiveWindow, Rendition } from '../stream/live-window.ts';
 import type { Answers, CodedText } from './answers.ts';
 import type { Asked } from './asked.ts';
@@ -38,10 +41,15 @@ export class ManifestRoutes {
 
   multivariant(endpoint: StreamEndpoint, asked: Asked, response: HttpResponse): void {
     const { window, texts } = endpoint;
-    const text = texts.get('multivariant', '', window.version, () => renderMultivariant(window));
+    const { tiers } = asked;
+    const keyFormat = keyFormatOf(asked);
+    const name = `${scopeName(tiers)} ${keyFormat ?? ''}`;
+    const text = texts.get('multivariant', name, window.version, () =>
+      renderMultivariant(window, { tiers, keyFormat }),
+    );
     this.#answers.sendText(
       response,
-      'multivariant',
+      tiers ? 'manifest-scoped' : 'multivariant',
       coded(text, HLS_TYPE, tagOf(window, window.version)),
       asked,
       window.plan,
@@ -50,11 +58,14 @@ export class ManifestRoutes {
 
   mpd(endpoint: StreamEndpoint, asked: Asked, response: HttpResponse): void {
     const { window, texts, mpd } = endpoint;
+    const { tiers } = asked;
     const { xml, publishTimeMs } = mpd.current(window);
-    const text = texts.get('mpd', '', publishTimeMs, () => xml);
+    const text = texts.get('mpd', scopeName(tiers), publishTimeMs, () =>
+      tiers ? mpd.renderFor(window, tiers) : xml,
+    );
     this.#answers.sendText(
       response,
-      'mpd',
+      tiers ? 'manifest-scoped' : 'mpd',
       coded(text, MPD_TYPE, tagOf(window, publishTimeMs)),
       asked,
       window.plan,
@@ -130,8 +141,10 @@ export class ManifestRoutes {
   #sendPlaylist({ endpoint, rendition, directives, asked, response }: PlaylistRequest): void {
     const { window, texts } = endpoint;
     const { skip } = directives;
-    const text = texts.get('playlist', `${rendition.id} ${skip ?? 'full'}`, window.version, () =>
-      renderMediaPlaylist(window, rendition, { skip }),
+    const keyFormat = keyFormatOf(asked);
+    const name = `${rendition.id} ${skip ?? 'full'} ${keyFormat ?? ''}`;
+    const text = texts.get('playlist', name, window.version, () =>
+      renderMediaPlaylist(window, rendition, { skip, keyFormat }),
     );
     // Once the stream has ended directives name no version any more: it may begin again under the same URLs.
     const blocking = directives.msn !== undefined && window.state !== 'ended';
@@ -144,6 +157,11 @@ export class ManifestRoutes {
       window.plan,
     );
   }
+}
+
+/** KEYFORMAT that the player asks for by its URL. */
+function keyFormatOf({ query }: Asked): KeyFormatChoice | undefined {
+  return query === '' ? undefined : parseKeyFormat(parseQuery(query).get(KEY_FORMAT));
 }
 
 function coded(text: RenderedText, contentType: string, tag: string): CodedText {

@@ -45,7 +45,7 @@ describe('decideSegment', () => {
     live.closeSegment();
     const empty = live.window.openSegment(rendition('video'), {
       number: OPEN + 1,
-      period: rendition('video').segments[0]?.period ?? live.beginPeriod(),
+      period: live.window.periods[0] ?? live.beginPeriod(),
       startTicks: 0,
       discontinuity: false,
     });
@@ -62,6 +62,28 @@ describe('decideSegment', () => {
     expect(segmentKind('video', 'p1', OPEN + 1)).toBe('growing');
     expect(partKind('video', 'p1', OPEN + 1, 0)).toBe('part');
     expect(segmentKind('video', 'p2', OPEN)).toBe('missing');
+  });
+
+  it('finds a segment with other keys only under its own period: it could not be played under the old one', () => {
+    live.closeSegment();
+    live.beginPeriod('p1', true);
+    live.publishPart();
+    expect(segmentKind('video', 'p2', OPEN + 1)).toBe('growing');
+    expect(segmentKind('video', 'p1', OPEN + 1)).toBe('past-end');
+    expect(segmentKind('video', 'p1', OPEN + 2)).toBe('past-end');
+    expect(segmentKind('video', 'p1', OPEN + 3)).toBe('missing');
+    expect(partKind('video', 'p1', OPEN + 1, 0)).toBe('missing');
+  });
+
+  it('holds the first segments of an announced period, under its name only', () => {
+    const coming = live.beginPeriod('p1', true);
+    live.window.periods.pop();
+    live.window.announce(coming);
+    live.closeSegment();
+    expect(coming.startNumber).toBe(OPEN + 1);
+    expect(segmentKind('video', 'p2', OPEN + 1)).toBe('not-yet');
+    expect(segmentKind('video', 'p1', OPEN + 1)).toBe('past-end');
+    expect(partKind('video', 'p2', OPEN + 1, 0)).toBe('not-yet');
   });
 
   it('expects of a rendition that lags what another one has already begun', () => {

@@ -8,6 +8,8 @@ export const SEGMENT_ADVANCE = 2;
 export type SegmentOutcome =
   | { readonly kind: 'whole'; readonly segment: Segment }
   | { readonly kind: 'growing'; readonly segment: Segment }
+  /** Behind the last segment of a period whose media goes on with other keys: there is nothing, and no harm in it. */
+  | { readonly kind: 'past-end' }
   | { readonly kind: 'missing' };
 
 /** What is to become of a request for a part. */
@@ -21,6 +23,7 @@ export interface NotYet {
 }
 
 const MISSING = { kind: 'missing' } as const;
+const PAST_END = { kind: 'past-end' } as const;
 const NOT_YET: NotYet = { kind: 'not-yet' };
 
 /** Which segment, or part of it, a media URL names. */
@@ -47,6 +50,7 @@ export function decideSegment(
   rendition: Rendition,
   { period, number }: SegmentAddress,
 ): SegmentOutcome | NotYet {
+  if (isJustPastEnd(window, { period, number })) return PAST_END;
   const segment = findSegment(rendition, number);
   if (segment) {
     if (!answersTo(segment.period, period) || segment.state === 'gap') return MISSING;
@@ -78,6 +82,16 @@ export function decidePart(
   return reload.kind === 'wait' && reload.msn === address.number && reload.part === index ? NOT_YET : MISSING;
 }
 
+/** Players count so many segments more than there are in a period that goes on with other keys: dash.js 1, Shaka 2. */
+const COUNTED_TOO_MANY = 2;
+
+/** Whether a number is one of those. A player that got nothing there would wait in vain at every change of keys. */
+function isJustPastEnd({ periods, upcoming }: LiveWindow, { period, number }: SegmentAddress): boolean {
+  const next = [...periods, upcoming].find((candidate) => candidate?.continues === period);
+  if (!next?.rekeyed) return false;
+  return number >= next.startNumber && number < next.startNumber + COUNTED_TOO_MANY;
+}
+
 /** True while somebody publishes, and what will have that number is of that period as far as can be known. */
 function mayCome(window: LiveWindow, { period, number }: SegmentAddress): boolean {
   if (window.state !== 'live') return false;
@@ -86,13 +100,16 @@ function mayCome(window: LiveWindow, { period, number }: SegmentAddress): boolea
     const segment = findSegment(rendition, number);
     if (segment) return answersTo(segment.period, period);
   }
+  const { upcoming } = window;
+  if (upcoming && number >= upcoming.startNumber) return answersTo(upcoming, period);
   return window.periods.at(-1)?.id === period;
 }
 
 /**
  * A period that only continues another has the same initialization segment, so its segments are also those of the
- * other: a player that has not yet seen the new period goes on asking under the old one's URLs.
+ * other: a player that has not yet seen the new period goes on asking under the old one's URLs. With other keys it could
+ * not play what it got.
  */
 function answersTo(period: Period, id: string): boolean {
-  return period.id === id || period.continues === id;
+  return period.id === id || (period.continues === id && !period.rekeyed);
 }

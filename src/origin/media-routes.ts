@@ -2,6 +2,7 @@ import { AppError } from '../base/errors.ts';
 import { ifRangeAllows, isNotModified } from '../http/conditional.ts';
 import { type ByteRange, contentRange, parseRange, unsatisfiedContentRange } from '../http/range.ts';
 import type { HttpResponse } from '../http/types.ts';
+import { emptySegment } from '../media/isobmff/empty-segment.ts';
 import type { MediaPath } from '../packager/media-path.ts';
 import type { Part, Rendition, Segment } from '../stream/live-window.ts';
 import type { Answers } from './answers.ts';
@@ -31,6 +32,8 @@ interface MediaRequest {
   readonly response: HttpResponse;
 }
 
+/** Not the same bytes twice: each has headers of its own. */
+const NOTHING = { video: emptySegment(), audio: emptySegment() } as const;
 const CONTENT_TYPES = { video: 'video/mp4', audio: 'audio/mp4' } as const;
 
 /** Answers requests for initialization segments, segments and parts. */
@@ -62,7 +65,8 @@ export class MediaRoutes {
   }
 
   #init(request: MediaRequest, path: PathOf<'init'>): void {
-    const period = request.endpoint.window.periods.find(({ id }) => id === path.period);
+    const { periods, upcoming } = request.endpoint.window;
+    const period = [...periods, upcoming].find((candidate) => candidate?.id === path.period);
     const bytes = period?.inits.get(path.rendition);
     if (!bytes) return this.#missing(request.response);
     const known = this.#whole.get(bytes);
@@ -100,9 +104,17 @@ export class MediaRoutes {
         return this.#send(request, this.#wholeSegment(request, outcome.segment));
       case 'growing':
         return this.#growing(request, outcome.segment);
+      case 'past-end':
+        return this.#send(request, this.#nothing(request));
       case 'missing':
         return this.#missing(request.response, isAhead(request.rendition, path.number));
     }
+  }
+
+  #nothing(request: MediaRequest): WholeMedia {
+    const bytes = NOTHING[request.rendition.kind];
+    const known = this.#whole.get(bytes);
+    return known ?? this.#remember(bytes, request, 'segment', 'nothing', bytes.length, () => [bytes]);
   }
 
   #part(request: MediaRequest, path: PathOf<'part'>): void {

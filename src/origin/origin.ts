@@ -21,6 +21,7 @@ import { ManifestRoutes } from './manifest-routes.ts';
 import { MediaRoutes } from './media-routes.ts';
 import { OriginMetrics } from './origin-metrics.ts';
 import type { OriginOptions } from './origin-options.ts';
+import { type ReadPathToken, withPathTokens } from './path-scope.ts';
 import type { PageFiles } from './page-files.ts';
 import { INDEX_PAGE, PageRoutes, WATCH_PAGE } from './page-routes.ts';
 import { Releaser, type YieldTurn } from './releaser.ts';
@@ -38,6 +39,8 @@ export interface OriginDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly pages: PageFiles;
+  /** Reads the tokens of playback sessions; undefined: there are none. */
+  readonly pathTokens?: ReadPathToken | undefined;
   /** Runs a callback in a later turn of the event loop; setImmediate unless a test says otherwise. */
   readonly yieldTurn?: YieldTurn;
 }
@@ -87,7 +90,7 @@ export class Origin {
     this.#count = countReaders(this.#metrics);
     this.#sweep = every(deps.clock, SWEEP_MS, () => this.#dropGone());
     this.routes = this.#createRoutes();
-    this.handler = createRouter(this.routes);
+    this.handler = withPathTokens(deps.pathTokens, createRouter(this.routes));
   }
 
   /** Lets every held request go with 503 and stops. Growing bodies are left to the listener to cut. Idempotent. */

@@ -28,6 +28,8 @@ class GrowingSegment implements Segment {
     lead: audioTrack(),
     tracks: new Map(),
     inits: new Map(),
+    protections: new Map(),
+    rekeyed: false,
   };
 
   get sizeBytes(): number {

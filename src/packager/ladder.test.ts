@@ -355,3 +355,37 @@ describe('manifests of a ladder', () => {
     expect(Number(reported?.[2])).toBe(segments.at(-1)?.parts.at(-1)?.index);
   });
 });
+
+describe('a source that another takes over in the middle of its GOP', () => {
+  it('leaves no gap in a rung, which begins some ticks behind the lead-in', () => {
+    const bench = new LadderBench().begin().expect('480p').tell('480p').run(0, 5, ['480p']);
+    const startMs = EPOCH_MS + 5000;
+    const startTicks = startMs * 90;
+    const leadIn = { keyTicks: startTicks - 90_000 };
+    bench.packager.begin(
+      timeline({ video: SOURCE, audio: audioTrack() }, { reason: 'resume', startMs, leadIn }),
+    );
+    // Six hundred pictures of a long GOP, and the one that stays is soon followed by one of the true times.
+    const first = videoSamples({ startMs, seconds: 0.1 })[0] as Sample;
+    const squeezed = Array.from({ length: 600 }, (_, n): Sample => {
+      const dts = startTicks + n;
+      return { ...first, dts, pts: dts, duration: n < 599 ? 1 : 1600 - 599, key: n === 0 };
+    });
+    const rest = videoSamples({ startMs, seconds: 4, isKey: (n) => n % 60 === 30 }).map((sample) => ({
+      ...sample,
+      dts: sample.dts + 1600,
+      pts: sample.pts + 1600,
+    }));
+    const sound = audioSamples({ startMs, seconds: 4 });
+    const held = squeezed.at(-1) as Sample;
+    bench.feed(squeezed);
+    bench.encode(['480p'], [{ ...held, key: true }]);
+    for (const sample of interleave(rest, sound)) {
+      bench.feed([sample]);
+      if (sample.kind === 'video') bench.encode(['480p'], [sample]);
+    }
+    expect(bench.states('480p')).not.toContain('g');
+    expect(bench.states('480p')).toBe(bench.states('video'));
+    expect(bench.frames('480p')).toContain(held.dts);
+  });
+});

@@ -1,4 +1,3 @@
-import type { Period } from '../stream/live-window.ts';
 import type { Sample, VideoTrack } from '../stream/track.ts';
 import type { DropReason, PackagerMetrics } from './packager-metrics.ts';
 import { type LivePeriod, type PreparedTrack, prepareTrack, sameBytes } from './period-factory.ts';
@@ -104,7 +103,7 @@ export class Ladder {
   }
 
   /** Whether the rungs of `period` are not those that there should be. */
-  changeDue(period: Period): boolean {
+  changeDue(period: LivePeriod): boolean {
     const { members } = this;
     const missing = [...members.keys()].some((id) => !period.inits.has(id));
     const gone = [...this.#rungs.keys()].some((id) => period.tracks.has(id) && !members.has(id));
@@ -115,17 +114,17 @@ export class Ladder {
    * Whether a rung got another initialization segment than it had in `period`, or, when it was away, in the last one
    * before that `period` goes on from: players must be told of a discontinuity.
    */
-  replaces(period: Period): boolean {
+  replaces(period: LivePeriod): boolean {
     return [...this.members].some(([id, { init }]) => {
-      const known = this.#lastWith(id, period)?.inits.get(id);
-      return known !== undefined && !sameBytes(known, init);
+      const known = this.#lastWith(id, period)?.prepared.get(id);
+      return known !== undefined && !sameBytes(known.init, init);
     });
   }
 
   /** The newest period that has the rung, of `period` and those that it goes on from. */
-  #lastWith(id: string, period: Period): Period | undefined {
+  #lastWith(id: string, period: LivePeriod): LivePeriod | undefined {
     const periods = this.#home()?.store.periods ?? [];
-    let at: Period | undefined = period;
+    let at: LivePeriod | undefined = period;
     while (at && !at.inits.has(id)) {
       const before: string | undefined = at.continues;
       at = before === undefined ? undefined : periods.find((other) => other.id === before);

@@ -26,6 +26,16 @@ export function playlistName(rendition: string): string {
   return `${rendition}.m3u8`;
 }
 
+/** The same with what a player must say of keys again in each request. */
+export function playlistUri(rendition: string, keyFormat: string | undefined): string {
+  return keyFormat === undefined
+    ? playlistName(rendition)
+    : `${playlistName(rendition)}?${KEY_FORMAT}=${keyFormat}`;
+}
+
+/** Query parameter of playlists: the one KEYFORMAT that the player knows. */
+export const KEY_FORMAT = 'kf';
+
 export function initPath(rendition: string, period: string): string {
   return `${rendition}/${period}/init.mp4`;
 }

@@ -1,19 +1,10 @@
-import { type Clock, type Timer } from '../base/clock.ts';
-import type { Logger } from '../base/log.ts';
+import type { Timer } from '../base/clock.ts';
 import type { WindowDirectory } from '../stream/directory.ts';
-import type { StreamJournal } from '../stream/journal.ts';
 import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import type { StreamSink } from '../stream/track.ts';
-import type { PackagerMetrics } from './packager-metrics.ts';
+import type { PackagerDeps } from './slot-ledger.ts';
 import { type PackagerOptions, StreamPackager } from './stream-packager.ts';
-
-interface PackagerDirectoryDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: PackagerMetrics;
-  readonly journal: StreamJournal;
-}
 
 /** One stream's packager, and the timer that lets it go once the stream has ended. */
 interface Entry {
@@ -27,10 +18,10 @@ const ENDED_WINDOWS_KEPT = 2;
 /** The packagers of all streams: the hub asks it for sinks, the origin for windows. */
 export class PackagerDirectory implements WindowDirectory {
   readonly #options: PackagerOptions;
-  readonly #deps: PackagerDirectoryDeps;
+  readonly #deps: PackagerDeps;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(options: PackagerOptions, deps: PackagerDirectoryDeps) {
+  constructor(options: PackagerOptions, deps: PackagerDeps) {
     this.#options = options;
     this.#deps = deps;
   }

@@ -17,17 +17,27 @@ export type DropReason =
   | 'no_track'
   | 'held_too_long'
   | 'too_large'
+  | 'not_encryptable'
   | 'repeated'
   | 'awaits_boundary';
 
 /** Why a period began. */
-export type PeriodReason = 'start' | 'resume' | 'jump' | 'tracks' | 'grid' | 'hole' | 'size' | 'ladder';
+export type PeriodReason =
+  | 'start'
+  | 'resume'
+  | 'jump'
+  | 'tracks'
+  | 'grid'
+  | 'hole'
+  | 'size'
+  | 'ladder'
+  | 'keys';
 
 /** The packager's metrics, made once for the process and shared by the packagers of all streams. */
 export class PackagerMetrics {
   readonly segments;
-  readonly parts;
-  /** A series for each origin: there is a chunk for every frame. */
+  /** A series for each origin: there are five parts a second of each rendition, and a chunk for every frame. */
+  readonly parts: Readonly<Record<RenditionOrigin, Series>>;
   readonly chunks: Readonly<Record<RenditionOrigin, Series>>;
   readonly events;
   readonly gapSegments;
@@ -38,13 +48,15 @@ export class PackagerMetrics {
   readonly windowBytes;
   readonly shrunkWindows;
   readonly failedListeners;
+  readonly keyFailures;
+  readonly unreadSlices;
   readonly partLateSeconds;
 
   constructor(metrics: Metrics) {
     const rendition = ['rendition'] as const;
     this.segments = metrics.counter('packager_segments_total', 'Segments closed with media.', rendition);
-    this.parts = metrics.counter('packager_parts_total', 'Parts published.', rendition);
-    this.chunks = chunkSeries(metrics.counter('packager_chunks_total', 'CMAF chunks written.', rendition));
+    this.parts = originSeries(metrics.counter('packager_parts_total', 'Parts published.', rendition));
+    this.chunks = originSeries(metrics.counter('packager_chunks_total', 'CMAF chunks written.', rendition));
     this.events = metrics.counter('packager_events_total', 'Timed events taken into streams.', ['kind']);
     this.gapSegments = metrics.counter('packager_gap_segments_total', 'Segments listed as GAP.', rendition);
     this.nonIndependentSegments = metrics.counter(
@@ -74,6 +86,15 @@ export class PackagerMetrics {
       'packager_failed_listeners_total',
       'Exceptions thrown by a listener of a live window.',
     );
+    this.keyFailures = metrics.counter(
+      'packager_key_failures_total',
+      'Times a stream could not be encrypted with the keys that were due.',
+    );
+    this.unreadSlices = metrics.counter(
+      'packager_unread_slices_total',
+      'Slices encrypted from further ahead than they should be, because their header could not be read.',
+      rendition,
+    );
     this.partLateSeconds = metrics.histogram(
       'packager_part_late_seconds',
       'Wall time at which a part was published, minus its end in media time.',
@@ -83,7 +104,7 @@ export class PackagerMetrics {
   }
 }
 
-function chunkSeries(counter: Counter<'rendition'>): Record<RenditionOrigin, Series> {
+function originSeries(counter: Counter<'rendition'>): Record<RenditionOrigin, Series> {
   const batched = new BatchedCounter(counter);
   const of = (rendition: RenditionOrigin): Series => batched.series({ rendition });
   return { video: of('video'), audio: of('audio'), rung: of('rung') };

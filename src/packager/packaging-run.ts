@@ -1,17 +1,14 @@
-import type { Period } from '../stream/live-window.ts';
 import type { Sample, Track } from '../stream/track.ts';
 import { gapDurations } from './gap-slots.ts';
 import type { Ladder } from './ladder.ts';
 import type { DropReason, PackagerMetrics, PeriodReason } from './packager-metrics.ts';
-import type { Programme } from './period-factory.ts';
+import type { LivePeriod, Programme } from './period-factory.ts';
 import type { RenditionPackager } from './rendition-packager.ts';
 import { SegmentGrid } from './segment-grid.ts';
+import { HOLE_SECONDS } from './segment-plan.ts';
 import { type LeadView, SlotFollower } from './slot-follower.ts';
-import type { FollowerOf, Instant, SlotLedger } from './slot-ledger.ts';
+import type { FollowerOf, Instant, Slot, SlotLedger } from './slot-ledger.ts';
 import { rescaleTicks } from './ticks.ts';
-
-/** Past this much of other media beyond a due boundary, a lead that has fallen silent is cut without it. */
-const MAX_LEAD_SILENCE_SECONDS = 1;
 
 /** A lead that is this late (share of a segment) has left a hole: a new period starts instead of filling in. */
 const LATE_LEAD_SHARE = 0.2;
@@ -24,6 +21,8 @@ export interface RunOptions {
   readonly maxSegmentBytes: number;
   /** The run before, when its followers run on through the change. */
   readonly continuing: PackagingRun | undefined;
+  /** When the lead's first key frame really was, should the period begin later than that. */
+  readonly keyTicks: number | undefined;
 }
 
 /** How the first slot of a run starts. */
@@ -52,6 +51,9 @@ export class PackagingRun {
   #grid: SegmentGrid;
   /** End of the lead's last frame, ticks of the lead. */
   #position: number;
+  /** How long one kind of media has come without any of the other, seconds. */
+  readonly #alone = { lead: 0, others: 0 };
+  #leadFrameSeconds = 0;
 
   constructor(options: RunOptions, ledger: SlotLedger, metrics: PackagerMetrics) {
     const { programme, first, continuing, ladder } = options;
@@ -66,7 +68,7 @@ export class PackagingRun {
       if (id === programme.lead.kind) continue;
       this.#followers.set(id, continuing?.followerOf(id) ?? new SlotFollower(ledger.packager(id)));
     }
-    this.#grid = createGrid(programme, first);
+    this.#grid = createGrid(programme, first, options.keyTicks);
     this.#position = first.dts;
   }
 
@@ -98,6 +100,11 @@ export class PackagingRun {
     else if (this.#addToFollower(sample)) this.#drainFollowers();
   }
 
+  /** The lead has sent nothing while other media came for as long as a hole lasts: nothing waits for it. */
+  get #leadHasStopped(): boolean {
+    return this.#alone.others > HOLE_SECONDS + this.#leadFrameSeconds;
+  }
+
   /** A sample of a follower while the next run's first lead frame, which will be a cut, has not come yet. */
   sampleBeforeCut(sample: Sample): void {
     const follower = this.#addToFollower(sample);
@@ -122,44 +129,97 @@ export class PackagingRun {
 
   // --- the lead -------------------------------------------------------------------------------------------------
 
-  #sampleOfLead(sample: Sample): void {
+  #sampleOfLead(given: Sample): void {
+    const sample = this.#withoutPause(given);
     const last = this.#cutLead(sample);
     this.#writeLead(sample, last);
     this.#drainFollowers();
     this.#ladder.leadMoved(this.#position, this.programme.lead.timescale);
   }
 
+  /**
+   * At a variable rate a frame lasts until the next one, be that seconds away. When the other media paused meanwhile, it
+   * lasts as long as the one before, and there is a hole behind it; else it is a picture that stands still.
+   */
+  #withoutPause(sample: Sample): Sample {
+    const { timescale } = this.programme.lead;
+    const duration = Math.round(this.#leadFrameSeconds * timescale);
+    if (sample.nextKey === undefined) return sample;
+    const ranOn = sample.dts - this.#endOfOthers <= HOLE_SECONDS * timescale;
+    const end = Math.max(this.#endOfOthers, sample.dts + duration);
+    const pauses = ranOn && duration > 0 && this.#isHole(sample.dts + sample.duration, end);
+    return pauses ? { ...sample, duration } : sample;
+  }
+
   #writeLead(sample: Sample, last: boolean): void {
     this.#lead.add(sample, last);
     this.#position = Math.max(this.#position, sample.dts + sample.duration);
+    this.#leadFrameSeconds = sample.duration / this.programme.lead.timescale;
+    this.#alone.lead += this.#leadFrameSeconds;
+    this.#alone.others = 0;
   }
 
   /** Cuts before `sample` where it must be; true when the sample is foretold to be the last of its segment. */
   #cutLead(sample: Sample): boolean {
     const slot = this.#ledger.slot;
     if (!slot) throw new Error('the run has not started');
-    const late = sample.dts - slot.start.ticks > LATE_LEAD_SHARE * this.programme.segmentTicks;
-    if (this.#lead.isEmpty && late) {
-      this.#resumeAfterHole(sample, slot.start.ticks);
+    if (this.#lead.isEmpty ? this.#isLate(sample, slot) : this.#isHole(sample.dts, this.#position)) {
+      const isPause = this.#isHole(sample.dts, this.#endOfAll);
+      this.#resumeAfterHole(sample, this.#lead.isEmpty ? slot.start.ticks : this.#endOfAll, isPause);
       return false;
     }
     const tooLarge = this.#lead.openBytes + sample.data.length > this.#maxSegmentBytes;
     const decision = tooLarge ? this.#grid.force(sample) : this.#grid.next(sample);
     if (decision.kind === 'continue') return decision.last;
     if (decision.kind === 'hole') {
-      this.#resumeAfterHole(sample, Math.max(decision.endTicks, this.#lead.lastDts));
+      this.#resumeAfterHole(sample, Math.max(decision.endTicks, this.#lead.lastDts), false);
     } else if (decision.reanchored) {
       this.#beginNextPeriod(sample, slot.period.id, tooLarge ? 'size' : 'grid');
     } else if (decision.independent && this.#ladder.changeDue(slot.period)) {
       this.#beginPeriodOfLadder(sample, slot.period);
+    } else if (decision.independent && this.#ledger.rekeyDue(this.#instant(sample.dts))) {
+      this.#beginNextPeriod(sample, slot.period.id, 'keys');
     } else {
       this.#enterNextSlot(sample.dts);
     }
     return false;
   }
 
-  /** The lead has no frames from `endTicks` to `sample`: gaps stand there, then a new period starts. */
-  #resumeAfterHole(sample: Sample, endTicks: number): void {
+  /** Where media of any kind ended before the lead goes on, ticks of the lead. */
+  get #endOfAll(): number {
+    return Math.round(Math.max(this.#position, this.#endOfOthers));
+  }
+
+  /** Where the media of those who follow end, ticks of the lead; 0 when there are none. */
+  get #endOfOthers(): number {
+    const { timescale } = this.programme.lead;
+    const ends = [...this.#followers.values()].map(({ reachTicks, packager }) =>
+      rescaleTicks(reachTicks, packager.rendition.timescale, timescale),
+    );
+    return Math.max(0, ...ends);
+  }
+
+  /** No media between the two is more than a few frames that may have been lost. */
+  #isHole(toTicks: number, fromTicks: number): boolean {
+    return toTicks - fromTicks > HOLE_SECONDS * this.programme.lead.timescale;
+  }
+
+  /** The first frame of a slot that was entered without it comes behind a hole. */
+  #isLate(sample: Sample, slot: Slot): boolean {
+    const late = sample.dts - slot.start.ticks;
+    if (late > LATE_LEAD_SHARE * this.programme.segmentTicks) return true;
+    return late > 0 && this.#isHole(sample.dts, this.#position);
+  }
+
+  /**
+   * The lead has no frames from `endTicks` to `sample`: gaps stand there, then a new period starts, behind a
+   * discontinuity when that was a real hole: the lead's segments last as long as what they hold, so what they last
+   * adds up to less than the time that went by. When all media paused (`isPause`), what other tracks have before the
+   * lead goes on is of no use.
+   */
+  #resumeAfterHole(sample: Sample, endTicks: number, isPause: boolean): void {
+    const discontinuity = this.#isHole(sample.dts, this.#position);
+    if (isPause) this.#dropBefore(sample.dts);
     // A slot that is open without media is the first of the gaps itself.
     let entered = this.#lead.isEmpty;
     if (!entered) this.#lead.close(endTicks);
@@ -169,18 +229,19 @@ export class PackagingRun {
       entered = false;
       at += Math.round(duration);
     }
-    this.#beginNextPeriod(sample, undefined, 'hole');
-    this.#grid = createGrid(this.programme, sample);
+    const number = this.#ledger.nextNumber;
+    this.#beginPeriod(sample, { number, discontinuity, continues: undefined, reason: 'hole' });
+    this.#grid.force(sample);
   }
 
-  #beginPeriodOfLadder(sample: Sample, before: Period): void {
+  #beginPeriodOfLadder(sample: Sample, before: LivePeriod): void {
     const discontinuity = this.#ladder.replaces(before);
     const continues = discontinuity ? undefined : before.id;
     const number = this.#ledger.nextNumber;
     this.#beginPeriod(sample, { number, discontinuity, continues, reason: 'ladder' });
   }
 
-  #beginNextPeriod(sample: Sample, continues: string | undefined, reason: PeriodReason): void {
+  #beginNextPeriod(sample: Sample, continues: string, reason: PeriodReason): void {
     this.#beginPeriod(sample, { number: this.#ledger.nextNumber, discontinuity: false, continues, reason });
   }
 
@@ -190,7 +251,7 @@ export class PackagingRun {
     const at = { ticks: sample.dts, number, continues };
     const period = this.#ledger.beginPeriod(this.programme, members, at, reason);
     const slot = { number, period, start: this.#instant(sample.dts), discontinuity };
-    this.#ledger.enter(slot, this.programme, this.#followerOf);
+    this.#enter(slot);
   }
 
   #enterNextSlot(startTicks: number): void {
@@ -202,7 +263,12 @@ export class PackagingRun {
       start: this.#instant(startTicks),
       discontinuity: false,
     };
-    this.#ledger.enter(next, this.programme, this.#followerOf);
+    this.#enter(next);
+  }
+
+  #enter(slot: Slot): void {
+    this.#ledger.enter(slot, this.programme, this.#followerOf);
+    this.#ledger.announceRekey(this.programme, this.#ladder.members, this.#grid.predictedEnd);
   }
 
   #instant(ticks: number): Instant {
@@ -220,6 +286,14 @@ export class PackagingRun {
     else this.#addToFollower(sample);
   }
 
+  #dropBefore(leadTicks: number): void {
+    const { timescale } = this.programme.lead;
+    for (const follower of this.#followers.values()) {
+      const start = rescaleTicks(leadTicks, timescale, follower.packager.rendition.timescale);
+      this.#metrics.droppedSamples.inc({ reason: 'before_period' }, follower.dropBefore(start));
+    }
+  }
+
   #track(id: string): Track | undefined {
     return this.programme.tracks.get(id)?.track;
   }
@@ -235,10 +309,14 @@ export class PackagingRun {
       return undefined;
     }
     if (!follower.add(sample)) this.#drop('held_too_long');
+    this.#alone.others += sample.duration / (this.#track(sample.kind)?.timescale ?? 1);
+    this.#alone.lead = 0;
     return follower;
   }
 
   #drainFollowers(): void {
+    // What there is of a lead that has stopped is not kept from those who watch.
+    if (this.#leadHasStopped) this.#lead.closePart();
     for (const follower of this.#followers.values()) {
       follower.drain(this.#leadView(follower));
       while (this.#leadIsSilent(follower)) {
@@ -257,6 +335,8 @@ export class PackagingRun {
       earliestEnd: rescaleTicks(earliestEnd, from, to),
       predictedEnd: predictedEnd === undefined ? undefined : rescaleTicks(predictedEnd, from, to),
       position: rescaleTicks(this.#position, from, to),
+      stopped: this.#leadHasStopped,
+      aloneSeconds: this.#alone.lead,
     };
   }
 
@@ -265,17 +345,18 @@ export class PackagingRun {
     if (newest === undefined) return false;
     const { timescale } = this.programme.lead;
     const reached = rescaleTicks(newest, follower.packager.rendition.timescale, timescale);
-    return reached - Math.max(this.#grid.boundary, this.#position) > MAX_LEAD_SILENCE_SECONDS * timescale;
+    return this.#leadHasStopped && reached >= Math.max(this.#grid.boundary, this.#position);
   }
 }
 
-function createGrid(programme: Programme, first: Sample): SegmentGrid {
+function createGrid(programme: Programme, first: Sample, keyTicks: number | undefined): SegmentGrid {
   const { lead } = programme;
   const grid = new SegmentGrid({
     segmentTicks: programme.segmentTicks,
     startTicks: first.dts,
     maxSegmentTicks: programme.maxSegmentTicks,
     gopTicks: lead.kind === 'video' ? lead.cadence.gopTicks : lead.frameTicks,
+    keyTicks,
   });
   grid.first(first);
   return grid;

@@ -1,4 +1,7 @@
 import { writeInitSegment } from '../media/isobmff/init-segment.ts';
+import type { SampleEncryptor } from '../media/isobmff/sample-encryptor.ts';
+import type { TrackProtection } from '../media/protection.ts';
+import type { PeriodCipher } from './period-cipher.ts';
 import type { Period, SegmentPlan } from '../stream/live-window.ts';
 import type { Timeline, Track } from '../stream/track.ts';
 import { leadTrack, maxSegmentTicks, type PartRule, partRule, planSegmentTicks } from './segment-plan.ts';
@@ -51,9 +54,13 @@ export interface PeriodStart {
   readonly startTicks: number;
   readonly startNumber: number;
   readonly continues: string | undefined;
+  /** See {@link Period.rekeyed}. */
+  readonly rekeyed: boolean;
+  /** Undefined: a clear stream. */
+  readonly cipher: PeriodCipher | undefined;
 }
 
-/** A {@link Period} as its packager holds it: rungs may still be let in until it is first shown. */
+/** A {@link Period} as its packager holds it: rungs may still be let in until it is first shown, or announced. */
 export class LivePeriod implements Period {
   readonly id: string;
   readonly startMs: number;
@@ -64,6 +71,13 @@ export class LivePeriod implements Period {
   readonly lead: Track;
   readonly tracks = new Map<string, Track>();
   readonly inits = new Map<string, Uint8Array>();
+  readonly protections = new Map<string, TrackProtection>();
+  readonly rekeyed: boolean;
+  /** What the tracks are before encryption: whether one is another than before is seen here, whatever its key. */
+  readonly prepared = new Map<string, PreparedTrack>();
+  /** What encrypts its media; undefined: it goes in the clear. */
+  readonly cipher: PeriodCipher | undefined;
+  readonly #encryptors = new Map<string, SampleEncryptor>();
 
   /** The period that begins at a lead frame. Other tracks start at the same instant, not at their first frame. */
   constructor({ lead, tracks, segmentTicks }: Programme, start: PeriodStart) {
@@ -73,14 +87,39 @@ export class LivePeriod implements Period {
     this.segmentTicks = segmentTicks;
     this.segmentTimescale = lead.timescale;
     this.continues = start.continues;
+    this.rekeyed = start.rekeyed;
     this.lead = lead;
+    this.cipher = start.cipher;
     for (const [id, prepared] of tracks) this.admit(id, prepared);
   }
 
   /** Gives rendition `id` its track. */
-  admit(id: string, { track, init }: PreparedTrack): void {
+  admit(id: string, prepared: PreparedTrack): void {
+    const { track, init } = prepared;
+    const locked = this.cipher?.lock(track);
+    this.prepared.set(id, prepared);
     this.tracks.set(id, track);
-    this.inits.set(id, init);
+    // With the pssh boxes: hls.js asks for ClearKey licences only when the browser has found one in the media.
+    this.inits.set(id, locked ? writeInitSegment(track, locked.protection, { pssh: true }) : init);
+    if (!locked) return;
+    this.protections.set(id, locked.protection);
+    this.#encryptors.set(id, locked.encryptor);
+  }
+
+  /** Whether it has exactly these tracks. */
+  carries(tracks: ReadonlyMap<string, PreparedTrack>): boolean {
+    return (
+      this.prepared.size === tracks.size &&
+      [...tracks].every(([id, { init }]) => {
+        const own = this.prepared.get(id);
+        return own !== undefined && sameBytes(own.init, init);
+      })
+    );
+  }
+
+  /** What encrypts the samples of a rendition; undefined when they go in the clear. */
+  encryptor(id: string): SampleEncryptor | undefined {
+    return this.#encryptors.get(id);
   }
 }
 

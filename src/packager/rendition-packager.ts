@@ -1,8 +1,9 @@
 import type { Clock } from '../base/clock.ts';
-import { type ChunkEvent, type ChunkPosition, writeChunk } from '../media/isobmff/chunk.ts';
+import { Slab } from '../base/slab.ts';
+import { type ChunkEvent, type ChunkPosition, type ChunkSample, writeChunk } from '../media/isobmff/chunk.ts';
 import type { Sample } from '../stream/track.ts';
 import type { PackagerMetrics } from './packager-metrics.ts';
-import type { PartRule } from './segment-plan.ts';
+import { HOLE_SECONDS, type PartRule } from './segment-plan.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
 import type { LiveRendition, LiveSegment, SegmentStart, WindowStore } from './window-store.ts';
 
@@ -21,9 +22,19 @@ export interface PlannedSegment extends SegmentStart {
  */
 const CAPTURE_TIME = 24;
 
+/** What the end of a segment may be off what its parts say: less than half a frame. */
+const END_SLACK_SECONDS = 0.01;
+
+/** A last part may say that it lasts this much longer than its media: up to the cut behind a lost frame. */
+const MAX_STRETCH_SECONDS = 0.05;
+
 /**
  * Makes the chunks, parts and segments of one rendition. It is told where segments begin and end; it closes parts
  * by its {@link PartRule} as soon as their end is reached, without waiting for the next frame.
+ *
+ * What parts say they last must keep to bounds that frames do not know of. Where frames are uneven, or some are lost, a
+ * part says the duration nearest to its own that is allowed, and the next one begins, in what is said, where it ended:
+ * so all that parts say adds up to what the segment lasts.
  */
 export class RenditionPackager {
   readonly rendition: LiveRendition;
@@ -31,12 +42,16 @@ export class RenditionPackager {
   readonly #clock: Clock;
   readonly #metrics: PackagerMetrics;
   #rule: PartRule;
+  /** Memory of the chunks, which live and go segment by segment. */
+  readonly #slab = new Slab();
+  readonly #allocate = (sizeBytes: number): Uint8Array => this.#slab.take(sizeBytes);
   #sequence = 0;
   #pending: Sample[] = [];
   #pendingBytes = 0;
-  /** Where the open part starts: where the one before ended, so that parts add up even across a lost frame. */
+  /** Where the open part starts by what is said: where the one before ended. */
   #partStart = 0;
   #partFrames = 0;
+  /** Where the media ends. */
   #endTicks = 0;
   #lastDts = 0;
   #nextEventId: number;
@@ -96,9 +111,10 @@ export class RenditionPackager {
   add(sample: Sample, last: boolean): void {
     const end = sample.dts + sample.duration;
     if (this.isEmpty) this.#partStart = sample.dts;
-    else if (sample.dts !== this.#endTicks) this.#flushChunk();
-    if (this.#partFrames > 0 && end - this.#partStart > this.#rule.maxTicks)
-      this.#closePartBefore(sample.dts);
+    else if (sample.dts !== this.#endTicks) this.#passHole(sample.dts);
+    if (this.#partFrames > 0 && end - this.#partStart > this.#rule.maxTicks) this.#makeRoom(sample.dts, end);
+    if (sample.duration > this.#rule.maxTicks)
+      this.#metrics.clippedParts.inc({ rendition: this.rendition.origin });
     this.#pending.push(sample);
     this.#pendingBytes += sample.data.length;
     this.#partFrames += 1;
@@ -111,41 +127,91 @@ export class RenditionPackager {
 
   /** Publishes what the open part has; does nothing when it is empty. */
   closePart(): void {
+    this.#closePartAt(this.#endTicks);
+  }
+
+  /** Media goes on at `nextDts`, not where it ended: no chunk reaches over that, and no part over a real hole. */
+  #passHole(nextDts: number): void {
+    this.#flushChunk();
+    if (nextDts - this.#endTicks <= this.#longestCarry) return;
+    this.#closePartAt(this.#isShort(this.#endTicks) ? this.#partStart + this.#rule.minTicks : this.#endTicks);
+    this.#partStart = nextDts;
+  }
+
+  /** The sample that begins at `dts` makes the open part too long: it ends before, or takes it, whichever is nearer. */
+  #makeRoom(dts: number, endTicks: number): void {
+    const { minTicks, maxTicks } = this.#rule;
+    const tooShort = this.#partStart + minTicks - dts;
+    const tooLong = endTicks - this.#partStart - maxTicks;
+    if (!this.#isShort(dts)) this.#closePartAt(dts);
+    else if (tooShort <= tooLong) this.#closePartAt(this.#partStart + minTicks);
+  }
+
+  /**
+   * A part that ended there would say less than it may. Sound is independent and may be short; parts with a key frame
+   * may, too, but a rung may have one where the source has none, and is to have the source's parts.
+   */
+  #isShort(endTicks: number): boolean {
+    return this.rendition.kind === 'video' && endTicks - this.#partStart < this.#rule.minTicks;
+  }
+
+  /** How far what parts say may be off the media. */
+  get #longestCarry(): number {
+    return HOLE_SECONDS * this.rendition.timescale;
+  }
+
+  /** Publishes the open part as one that ends at `endTicks`, or as near to it as it may. */
+  #closePartAt(endTicks: number): void {
     this.#flushChunk();
     const segment = this.rendition.open;
     if (!segment || this.#partFrames === 0) return;
     const firstChunk = segment.parts.at(-1)?.endChunk ?? 0;
     const chunks = segment.chunks.slice(firstChunk);
-    const ticks = this.#endTicks - this.#partStart;
-    if (ticks > this.#rule.maxTicks) this.#metrics.clippedParts.inc({ rendition: this.rendition.origin });
+    // One frame, or a hole before it, may last longer than a part may say: DURATION must not exceed
+    // PART-TARGET (RFC 8216bis 4.4.4.9). What a part said too much may be all that its last frame lasts.
+    const durationTicks = Math.max(1, Math.min(endTicks - this.#partStart, this.#rule.maxTicks));
     this.#store.addPart(this.rendition, segment, {
       index: segment.parts.length,
       firstChunk,
       endChunk: segment.chunks.length,
-      // One frame, or a hole before it, may last longer than a part may say: DURATION must not exceed
-      // PART-TARGET (RFC 8216bis 4.4.4.9).
-      durationTicks: Math.min(ticks, this.#rule.maxTicks),
+      durationTicks,
       sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0),
       independent: chunks.some(({ independent }) => independent),
     });
     const lateMs = this.#clock.wallMs() - ticksToMs(this.#endTicks, this.rendition.timescale);
     this.#metrics.partLateSeconds.observe({ rendition: this.rendition.origin }, lateMs / 1000);
-    this.#partStart = this.#endTicks;
+    this.#partStart += durationTicks;
+    if (this.#endTicks - this.#partStart > this.#longestCarry) this.#partStart = this.#endTicks;
     this.#partFrames = 0;
   }
 
-  /** The next sample does not fit: the part lasts until it, should frames be missing in between. */
-  #closePartBefore(nextDts: number): void {
-    this.#endTicks = Math.min(Math.max(nextDts, this.#endTicks), this.#partStart + this.#rule.maxTicks);
-    this.closePart();
+  /**
+   * Ends the open segment, whose successor starts at `endTicks`; without media it becomes a gap. It lasts as long as
+   * what it holds, which is less where media ended before; but a track that stopped while the lead went on keeps in
+   * step with it. Does nothing when none is open.
+   */
+  close(endTicks: number): void {
+    const segment = this.rendition.open;
+    if (!segment) return;
+    const isEmpty = this.isEmpty;
+    const stretched = Math.max(endTicks, this.#endTicks);
+    const fits =
+      stretched - this.#endTicks <= MAX_STRETCH_SECONDS * this.rendition.timescale &&
+      stretched - this.#partStart <= this.#rule.maxTicks;
+    this.#closePartAt(fits ? stretched : this.#endTicks);
+    const end = isEmpty ? endTicks : this.#endOfMedia(endTicks);
+    this.#store.closeSegment(this.rendition, segment, Math.max(0, end - segment.startTicks));
   }
 
-  /** Ends the open segment at `endTicks`; without media it becomes a gap. Does nothing when none is open. */
-  close(endTicks: number): void {
-    this.closePart();
-    const segment = this.rendition.open;
-    if (segment)
-      this.#store.closeSegment(this.rendition, segment, Math.max(0, endTicks - segment.startTicks));
+  /** Where a segment with media ends that is followed by one at `nextTicks`, by what it holds. */
+  #endOfMedia(nextTicks: number): number {
+    const missing = nextTicks - Math.max(this.#endTicks, this.#partStart);
+    const leads = this.#store.renditions[0] === this.rendition;
+    if (!leads && missing > this.#rule.maxTicks) {
+      if (this.rendition.open) this.rendition.open.brokenOff = true;
+      return nextTicks;
+    }
+    return missing > END_SLACK_SECONDS * this.rendition.timescale ? nextTicks - missing : nextTicks;
   }
 
   #flushChunk(): void {
@@ -167,7 +233,7 @@ export class RenditionPackager {
     this.#sequence += 1;
     return writeChunk({
       sequence: this.#sequence,
-      samples: this.#pending,
+      samples: this.#sealed(segment),
       position,
       reference: {
         wallMs: ticksToMs(first.dts, this.rendition.timescale),
@@ -175,7 +241,23 @@ export class RenditionPackager {
         flags: CAPTURE_TIME,
       },
       events: this.#dueEvents(),
+      allocate: this.#allocate,
     });
+  }
+
+  /** The samples as they are sent: each is encrypted once, here. */
+  #sealed({ period }: LiveSegment): readonly ChunkSample[] {
+    const samples = this.#pending;
+    const encryptor = period.encryptor(this.rendition.id);
+    if (!encryptor) return samples;
+    const sealed = encryptor.encrypt(samples.map(({ data }) => data));
+    let unread = 0;
+    const result = sealed.map((sample, index) => {
+      unread += sample.unreadSlices;
+      return { ...(samples[index] as Sample), ...sample };
+    });
+    if (unread > 0) this.#metrics.unreadSlices.inc({ rendition: this.rendition.origin }, unread);
+    return result;
   }
 
   /** What happened since the last chunk. Pictures carry it; sound only when it leads, being alone. */

@@ -16,6 +16,9 @@ type Mark =
  */
 export const MAX_LATE_SECONDS = 6;
 
+/** A frame that ends this near to a cut is the last before it: less than any frame lasts. */
+const END_SLACK_SECONDS = 0.005;
+
 /**
  * Keeps the segments of an encoded rung the same as the lead's. Its samples have the lead's times but come later:
  * while an encoder starts again, seconds later. Nothing is cut before they have come, or were waited for in vain.
@@ -66,7 +69,8 @@ export class RungFollower {
     }
     this.#synced = true;
     const end = this.#marks[0]?.startTicks ?? predictedEnd;
-    this.packager.add(sample, end !== undefined && sample.dts + 1.5 * sample.duration > end);
+    const slack = Math.min(sample.duration / 2, END_SLACK_SECONDS * this.packager.rendition.timescale);
+    this.packager.add(sample, end !== undefined && sample.dts + sample.duration + slack > end);
     if (this.#marks[0]?.kind === 'end' && this.packager.endTicks >= this.#marks[0].startTicks)
       this.#advance();
     return undefined;
@@ -109,7 +113,10 @@ export class RungFollower {
   /** What is decoded continuously goes on; else only the first frame of a segment can be a start. */
   #fits(sample: Sample, open: PlannedSegment): boolean {
     if (!this.packager.isEmpty) return this.#synced;
-    const isFirst = Math.abs(sample.dts - open.startTicks) <= sample.duration / 2;
+    const track = open.period.tracks.get(this.packager.rendition.id);
+    const frameTicks = track?.kind === 'video' ? (track.cadence.frameTicks ?? 0) : 0;
+    // Behind a lead-in a rung begins as many ticks later as there are pictures in that.
+    const isFirst = Math.abs(sample.dts - open.startTicks) <= Math.max(sample.duration, frameTicks) / 2;
     return isFirst && (sample.key || this.#synced);
   }
 

@@ -12,15 +12,17 @@ interface Cut {
 interface Setup {
   readonly segmentSeconds?: number;
   readonly gopSeconds?: number;
+  readonly keySeconds?: number;
 }
 
 function createGrid(setup: Setup = {}): SegmentGrid {
-  const { segmentSeconds = 2, gopSeconds } = setup;
+  const { segmentSeconds = 2, gopSeconds, keySeconds } = setup;
   return new SegmentGrid({
     segmentTicks: Math.round(segmentSeconds * HZ),
     startTicks: 0,
     maxSegmentTicks: Math.round(segmentSeconds * 1.245 * HZ),
     gopTicks: gopSeconds === undefined ? undefined : Math.round(gopSeconds * HZ),
+    keyTicks: keySeconds === undefined ? undefined : Math.round(keySeconds * HZ),
   });
 }
 
@@ -90,17 +92,68 @@ describe('SegmentGrid', () => {
     expect(last).toEqual([59, 119]);
   });
 
-  it('cuts without a key frame, at the far end of the reach, when none comes', () => {
+  it('cuts without a key frame, at the far end of the reach, when one that was foretold does not come', () => {
     const found = cuts(
-      createGrid(),
-      frames(20, 30, (n) => n === 0),
+      createGrid({ gopSeconds: 2 }),
+      frames(6, 30, (n) => n === 0),
     );
     found.forEach((cut, index) => {
       expect(cut.independent).toBe(false);
       expect(cut.seconds - 2 * (index + 1)).toBeGreaterThan(0.1);
       expect(cut.seconds - 2 * (index + 1)).toBeLessThan(0.2001);
     });
-    expect(found).toHaveLength(9);
+    expect(found).toHaveLength(2);
+  });
+
+  it('cuts every so many frames behind the last key frame when the next is known to be far', () => {
+    const found = cuts(
+      createGrid(),
+      frames(37, 30, (n) => n === 0 || n === 843),
+    );
+    const seconds = found.map((cut) => Number(cut.seconds.toFixed(3)));
+    // Nobody knows yet that none will come.
+    expect(seconds.slice(0, 5)).toEqual([2.2, 4.2, 6.2, 8.2, 10.2]);
+    // The key frame at 28.1 s came too late for the cut; the next ones are whole segments behind it.
+    expect(seconds.slice(5)).toEqual([12, 14, 16, 18, 20, 22, 24, 26, 28, 30.1, 32.1, 34.1, 36.1]);
+  });
+
+  describe('frames that know whether the next one is a key frame', () => {
+    /** Frames of 20 to 46 ms; a key frame at `keyAt`, or none. */
+    function uneven(keyAt: number | undefined): GridFrame[] {
+      const durations = [20, 46, 33, 29, 41, 31];
+      const starts = [0];
+      while ((starts.at(-1) ?? 0) < 3 * HZ) {
+        const ms = durations[starts.length % durations.length] ?? 33;
+        starts.push((starts.at(-1) ?? 0) + ms * 90);
+      }
+      const isKey = (n: number): boolean => n === 0 || n === keyAt;
+      return starts.slice(0, -1).map((dts, n) => ({
+        dts,
+        duration: (starts[n + 1] ?? dts) - dts,
+        key: isKey(n),
+        nextKey: isKey(n + 1),
+      }));
+    }
+
+    it('foretell the end behind the very last frame, and only where the key frame is a cut', () => {
+      for (const keyAt of [10, 57, 59, 61, 63]) {
+        // A regular GOP that the frames do not keep: what it foretells is wrong.
+        const grid = createGrid({ gopSeconds: 2 });
+        const foretold: number[] = [];
+        const cutAt: number[] = [];
+        uneven(keyAt).forEach((frame, n) => {
+          if (n === 0) return grid.first(frame);
+          const decision = grid.next(frame);
+          if (decision.kind === 'cut') cutAt.push(n);
+          if (decision.kind !== 'continue') return;
+          expect(grid.predictedEnd).toBe(decision.last ? frame.dts + frame.duration : undefined);
+          if (decision.last) foretold.push(n);
+        });
+        const meets = keyAt > 50;
+        expect(cutAt[0] === keyAt, `key at ${keyAt}`).toBe(meets);
+        expect(foretold, `key at ${keyAt}`).toEqual(meets ? [keyAt - 1] : []);
+      }
+    });
   });
 
   it('meets every key frame it can of an irregular GOP of about 3.3 s', () => {
@@ -239,5 +292,33 @@ describe('SegmentGrid', () => {
     irregular.first({ dts: 0, duration: 3000, key: true });
     expect(irregular.predictedEnd).toBeUndefined();
     expect(irregular.earliestEnd).toBe(1.8 * HZ);
+  });
+});
+
+describe('a grid whose first key frame was before its start', () => {
+  /** Key frames every two seconds from `keySeconds` on; the one before the start stands at it. */
+  function after(keySeconds: number): GridFrame[] {
+    const keyFrame = Math.round((2 + keySeconds) * 30);
+    return frames(9, 30, (n) => n === 0 || (n - keyFrame) % 60 === 0);
+  }
+
+  it.each([-1.5, -1, -0.5])('moves to the next key frame at once when that was at %d s', (keySeconds) => {
+    const grid = createGrid({ gopSeconds: 2, keySeconds });
+    const found = cuts(grid, after(keySeconds));
+    expect(found[0]).toEqual({ seconds: 2 + keySeconds, independent: true, reanchored: true });
+    expect(found.slice(1).every((cut) => cut.independent && !cut.reanchored)).toBe(true);
+  });
+
+  it.each([-1.9, -0.1])('stays where it is when key frames are near its boundaries (%d s)', (keySeconds) => {
+    const grid = createGrid({ gopSeconds: 2, keySeconds });
+    const [first] = cuts(grid, after(keySeconds));
+    expect(first).toMatchObject({ independent: true, reanchored: false });
+    expect(first?.seconds).toBeCloseTo(keySeconds < -1 ? 4 + keySeconds : 2 + keySeconds, 3);
+  });
+
+  it('foretells its end by where key frames really are', () => {
+    const grid = createGrid({ gopSeconds: 2, keySeconds: -0.1 });
+    grid.first({ dts: 0, duration: 1, key: true });
+    expect(grid.predictedEnd).toBe(1.9 * HZ);
   });
 });

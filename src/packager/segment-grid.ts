@@ -5,6 +5,8 @@ export interface GridFrame {
   readonly dts: number;
   readonly duration: number;
   readonly key: boolean;
+  /** See {@link Sample.nextKey}. */
+  readonly nextKey?: boolean | undefined;
 }
 
 export interface GridOptions {
@@ -16,6 +18,8 @@ export interface GridOptions {
   readonly maxSegmentTicks: number;
   /** From key frame to key frame, when the cadence is known to be regular. */
   readonly gopTicks: number | undefined;
+  /** When the first key frame really was, should the period begin later than that. */
+  readonly keyTicks?: number | undefined;
 }
 
 /** What to do with a frame. */
@@ -29,6 +33,9 @@ export type GridDecision =
 
 /** Key frames that stay this share of a segment off the grid, twice in a row, move the grid. */
 const DRIFT_SHARE = 0.05;
+
+/** After so many segments without a key frame, when no two were seen yet, none is waited for any longer. */
+const LONG_GOP_SEGMENTS = 5;
 
 /** Two key frame intervals this close are the same interval. */
 const SAME_INTERVAL = 0.02;
@@ -53,7 +60,13 @@ export class SegmentGrid {
   /** The interval that key frames keep, as far as known. */
   #regular: number | undefined;
   #lastDeviation = 0;
-  #lastIndependent = true;
+  /** The open segment began where key frames are to be expected. */
+  #lastIndependent: boolean;
+  readonly #keyTicks: number | undefined;
+  /** What each frame says of the next is believed instead of what regular key frames foretell. */
+  #looksAhead = false;
+  /** The key frame that the last frame spoke of, when it will be a cut. */
+  #knownEnd: number | undefined;
 
   constructor(options: GridOptions) {
     this.#segmentTicks = options.segmentTicks;
@@ -62,6 +75,8 @@ export class SegmentGrid {
     this.#anchor = options.startTicks;
     this.#segmentStart = options.startTicks;
     this.#regular = options.gopTicks;
+    this.#keyTicks = options.keyTicks;
+    this.#lastIndependent = options.keyTicks === undefined;
   }
 
   /** Nominal end of the open segment. */
@@ -69,19 +84,19 @@ export class SegmentGrid {
     return this.#anchor + (this.#index + 1) * this.#segmentTicks;
   }
 
-  /** Where regular key frames foretell the end of the open segment; undefined when nothing does. */
+  /** Where the end of the open segment is known, or regular key frames foretell it; undefined when nothing does. */
   get predictedEnd(): number | undefined {
-    return this.#predictedKey();
+    return this.#looksAhead ? this.#knownEnd : this.#predictedKey();
   }
 
   /** The earliest place the open segment may end: other tracks need not wait for the cut before it. */
   get earliestEnd(): number {
-    return this.#predictedKey() ?? this.boundary - this.#snapTicks;
+    return this.predictedEnd ?? this.boundary - this.#snapTicks;
   }
 
   /** The first frame of a period. */
   first(frame: GridFrame): void {
-    if (frame.key) this.#noteKey(frame.dts);
+    if (frame.key) this.#noteKey(this.#keyTicks ?? frame.dts);
   }
 
   next(frame: GridFrame): GridDecision {
@@ -100,6 +115,7 @@ export class SegmentGrid {
 
   /** The boundary passed without a frame: the next segment is open from its nominal start. */
   skip(): void {
+    this.#knownEnd = undefined;
     this.#index += 1;
     this.#segmentStart = this.#anchor + this.#index * this.#segmentTicks;
     this.#lastIndependent = false;
@@ -124,12 +140,33 @@ export class SegmentGrid {
   #nonKey(frame: GridFrame): GridDecision {
     const boundary = this.boundary;
     if (frame.dts < boundary - this.#snapTicks) return this.#continue(frame);
+    if (this.#noKeyIsNear && frame.dts >= this.#countedEnd - frame.duration / 2) return this.#cut(frame, 0);
     // The last frame that still starts within reach of the boundary: no key frame can come in time.
     if (frame.dts + frame.duration > boundary + this.#snapTicks) return this.#cut(frame, 0);
     return this.#continue(frame);
   }
 
+  /** No key frame is to be waited for at the boundary, by what is known of their distance. */
+  get #noKeyIsNear(): boolean {
+    if (this.#looksAhead || this.#lastKey === undefined) return false;
+    const interval = this.#regular ?? this.#lastInterval;
+    if (interval === undefined) return this.boundary - this.#lastKey > LONG_GOP_SEGMENTS * this.#segmentTicks;
+    const offset = (this.boundary - this.#lastKey) % interval;
+    return Math.min(offset, interval - offset) > this.#snapTicks;
+  }
+
+  /** The end of a segment without a key frame: whole segments behind the last one, as encoders of rungs count them. */
+  get #countedEnd(): number {
+    const { boundary } = this;
+    if (this.#lastKey === undefined) return boundary;
+    const segments = Math.round((boundary - this.#lastKey) / this.#segmentTicks);
+    const counted = this.#lastKey + segments * this.#segmentTicks;
+    return Math.abs(counted - boundary) <= this.#snapTicks ? counted : boundary;
+  }
+
   #continue(frame: GridFrame): GridDecision {
+    this.#lookAhead(frame);
+    if (this.#looksAhead) return { kind: 'continue', last: this.#knownEnd !== undefined };
     const predicted = this.#predictedKey();
     // Half a frame of slack: a variable cadence is never quite where it was foretold.
     return {
@@ -138,7 +175,16 @@ export class SegmentGrid {
     };
   }
 
+  /** Frames are held one back at a variable rate: nobody could foretell them, but the next one is known. */
+  #lookAhead({ dts, duration, nextKey }: GridFrame): void {
+    const at = dts + duration;
+    const inReach = at >= this.boundary - this.#snapTicks && !this.#nearerKeyExpected(at);
+    this.#looksAhead = nextKey !== undefined;
+    this.#knownEnd = nextKey && inReach ? at : undefined;
+  }
+
   #cut(frame: GridFrame, deviation: number): GridDecision {
+    this.#knownEnd = undefined;
     this.#index += 1;
     this.#segmentStart = frame.dts;
     this.#lastDeviation = deviation;
@@ -147,6 +193,7 @@ export class SegmentGrid {
   }
 
   #reanchor(frame: GridFrame): GridDecision {
+    this.#knownEnd = undefined;
     this.#anchor = frame.dts;
     this.#index = 0;
     this.#segmentStart = frame.dts;
@@ -157,13 +204,24 @@ export class SegmentGrid {
 
   /** Remembers a key frame; true when it came one regular interval after the last. */
   #noteKey(dts: number): boolean {
-    const interval = this.#lastKey === undefined ? undefined : dts - this.#lastKey;
+    const since = this.#lastKey === undefined ? undefined : dts - this.#lastKey;
+    const interval = since === undefined ? undefined : this.#withoutLost(since);
     this.#lastKey = dts;
     if (interval === undefined || interval <= 0) return false;
     const steady = isSame(interval, this.#regular) || isSame(interval, this.#lastInterval);
     if (steady) this.#regular = interval;
     this.#lastInterval = interval;
     return steady;
+  }
+
+  /** The interval of key frames, some of which were lost in a hole. */
+  #withoutLost(sinceLastKey: number): number {
+    if (this.#regular === undefined) return sinceLastKey;
+    const count = Math.max(1, Math.round(sinceLastKey / this.#regular));
+    const interval = sinceLastKey / count;
+    return Math.abs(interval - this.#regular) * count <= SAME_INTERVAL * this.#regular
+      ? interval
+      : sinceLastKey;
   }
 
   /** The key frame that is foretold within reach of the boundary, nearest to it. */

@@ -124,6 +124,7 @@ describe('partRule', () => {
     expect(partRule(plan, video, video, 180_000)).toEqual({
       chunkFrames: 1,
       maxTicks: 21_240,
+      minTicks: 18_054,
       closeTicks: 18_054,
     });
   });

@@ -15,12 +15,21 @@ export interface PartRule {
   readonly chunkFrames: number;
   /** No part may be longer: PART-TARGET in ticks, rounded down. */
   readonly maxTicks: number;
+  /** No part may be shorter, unless it is the last of its segment or independent: rounded up. */
+  readonly minTicks: number;
   /** A part closes with the frame that reaches this: half a frame below its whole frames at a constant rate. */
   readonly closeTicks: number;
 }
 
 /** A part must reach this share of PART-TARGET (RFC 8216bis 4.4.4.9). */
 const PART_MINIMUM = 0.85;
+
+/**
+ * Media that pause for longer leave a hole: what is open ends there, and goes on behind a gap. As long as the hub holds
+ * on to the phase of the frames (see FrameGrid), and as what players can wait: PART-HOLD-BACK is three parts of 0.2 s.
+ * Shorter pauses, lost frames above all, stay inside a segment; players step over them.
+ */
+export const HOLE_SECONDS = 0.5;
 
 /** A part may be this much away from the wish, so that parts divide the GOP or the segment. */
 const PART_TOLERANCE = 0.15;
@@ -64,19 +73,26 @@ function gopTicks(track: Track): number | undefined {
 
 /**
  * Nominal segment duration in whole ticks of the lead track: the smallest multiple of the GOP that is not shorter
- * than `segmentMs`, or `segmentMs` itself when the GOP is irregular or too long. A fixed plan bounds it too: its
+ * than `segmentMs`, or what comes nearest to `segmentMs` in whole frames when the GOP is irregular or too long. A fixed plan bounds it too: its
  * TARGETDURATION must hold for every segment, also when key frames pull both ends apart.
  */
 export function planSegmentTicks(segmentMs: number, lead: Track, fixed?: SegmentPlan): number {
   const wish = (segmentMs / 1000) * lead.timescale;
   const gop = gopTicks(lead);
-  if (gop === undefined || gop <= 0) return Math.round(wish);
+  const whole = wholeFrames(wish, lead);
+  if (gop === undefined || gop <= 0) return whole;
   const fitted = Math.round(Math.ceil((wish * SEGMENT_TOLERANCE) / gop) * gop);
   const longest = longestSegmentSeconds(fitted, lead);
   const fits = fixed
     ? longest <= fixed.targetDurationSeconds + TARGET_ROUNDING_SECONDS
     : fitted <= MAX_SEGMENT_SECONDS * lead.timescale;
-  return fits ? fitted : Math.round(wish);
+  return fits ? fitted : whole;
+}
+
+/** Where no key frame can be met, segments of so many frames are also what encoders of rungs can make of them. */
+function wholeFrames(ticks: number, lead: Track): number {
+  const frame = lead.kind === 'video' ? frameTicks(lead) : undefined;
+  return Math.round(frame === undefined ? ticks : Math.max(1, Math.round(ticks / frame)) * frame);
 }
 
 function longestSegmentSeconds(segmentTicks: number, lead: Track): number {
@@ -170,12 +186,14 @@ function wishedPartFrames(options: PlanOptions, lead: Track, segmentTicks: numbe
 export function partRule(plan: SegmentPlan, track: Track, lead: Track, segmentTicks: number): PartRule {
   const frame = frameTicks(track);
   const maxTicks = Math.floor(plan.partTargetSeconds * track.timescale + WHOLE_MS_ERROR);
+  const minTicks = Math.ceil(PART_MINIMUM * plan.partTargetSeconds * track.timescale - WHOLE_MS_ERROR);
   return {
     chunkFrames: chunkFramesOf(plan, track, lead),
     maxTicks,
+    minTicks,
     closeTicks:
       frame === undefined
-        ? Math.ceil(PART_MINIMUM * plan.partTargetSeconds * track.timescale)
+        ? minTicks
         : (partFramesWithin(plan, track, lead, segmentTicks, frame, maxTicks) - 0.5) * frame,
   };
 }

@@ -2,8 +2,9 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { StreamJournal, StreamRecord } from '../stream/journal.ts';
 import { gapDurations } from './gap-slots.ts';
-import type { Period } from '../stream/live-window.ts';
-import type { TrackKind } from '../stream/track.ts';
+import type { Timeline, TrackKind } from '../stream/track.ts';
+import { KeyRotation } from './key-rotation.ts';
+import type { Encryption } from './period-cipher.ts';
 import type { PackagerMetrics, PeriodReason, RenditionOrigin } from './packager-metrics.ts';
 import { LivePeriod, nextPeriodId, type PreparedTrack, type Programme } from './period-factory.ts';
 import { type PlannedSegment, RenditionPackager } from './rendition-packager.ts';
@@ -14,11 +15,16 @@ import { LiveRendition, LiveSegment, type WindowStore } from './window-store.ts'
 /** Ticks a second of every video track (see {@link VideoTrack.timescale}). */
 const VIDEO_TIMESCALE = 90_000;
 
+/** An announced period begins as it was foretold, but for so much. */
+const FORECAST_SLACK_MS = 5;
+
 export interface PackagerDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: PackagerMetrics;
   readonly journal: StreamJournal;
+  /** How a stream is encrypted; undefined: it goes in the clear. */
+  readonly encryptionOf?: ((stream: string) => Encryption | undefined) | undefined;
 }
 
 /** A media time with its timescale: what tracks of different timescales share. */
@@ -30,7 +36,7 @@ export interface Instant {
 /** One column of the window: the segments of one number in all renditions. */
 export interface Slot {
   readonly number: number;
-  readonly period: Period;
+  readonly period: LivePeriod;
   readonly start: Instant;
   readonly discontinuity: boolean;
 }
@@ -48,6 +54,15 @@ export interface Follower {
 
 /** Finds the follower of a rendition; undefined for the lead and for what has no media now. */
 export type FollowerOf = (id: string) => Follower | undefined;
+
+/** Where a period is to begin. */
+interface PlannedStart {
+  /** Of the lead. */
+  readonly ticks: number;
+  readonly number: number;
+  /** See {@link Period.continues}. */
+  readonly continues: string | undefined;
+}
 
 /** Where a programme is to begin. */
 export interface ProgrammeStart {
@@ -67,6 +82,7 @@ export class SlotLedger {
   readonly #deps: PackagerDeps;
   readonly #record: StreamRecord | undefined;
   readonly #packagers = new Map<string, RenditionPackager>();
+  readonly #rotation: KeyRotation | undefined;
   #slot: Slot | undefined;
   #lastPeriodId: string | undefined;
   /** Where the media of the closed slots ends, ms since the epoch; meaningful while no slot is open. */
@@ -77,6 +93,8 @@ export class SlotLedger {
     this.#store = store;
     this.#segmentMs = segmentMs;
     this.#deps = deps;
+    const encryption = deps.encryptionOf?.(stream);
+    this.#rotation = encryption && new KeyRotation(encryption, { ...deps, stream });
     this.#record = deps.journal.load(stream);
     this.#lastPeriodId = this.#record?.lastPeriodId;
   }
@@ -161,24 +179,92 @@ export class SlotLedger {
     }
   }
 
+  /** Whether a timeline that begins at `start` may be packaged at all; see {@link KeyRotation.canBegin}. */
+  mayBegin(timeline: Timeline, start: Instant): boolean {
+    return this.#rotation?.canBegin(timeline, ticksToMs(start.ticks, start.timescale)) ?? true;
+  }
+
+  /** Whether a segment that begins at `start` is to have other keys than the one that is open. */
+  rekeyDue(start: Instant): boolean {
+    const period = this.#slot?.period;
+    if (!period || !this.#rotation) return false;
+    return this.#rotation.isDue(period, ticksToMs(start.ticks, start.timescale));
+  }
+
   beginPeriod(
     programme: Programme,
     rungs: ReadonlyMap<string, PreparedTrack>,
-    start: { readonly ticks: number; readonly number: number; readonly continues: string | undefined },
+    start: PlannedStart,
     reason: PeriodReason,
   ): LivePeriod {
-    const id = nextPeriodId(ticksToMs(start.ticks, programme.lead.timescale), this.#lastPeriodId);
+    const period = this.#announced(programme, rungs, start) ?? this.#makePeriod(programme, rungs, start);
+    this.#store.addPeriod(period);
+    this.#deps.metrics.periods.inc({ reason });
+    this.#deps.log.info(
+      { stream: this.#stream, period: period.id, number: start.number, reason },
+      'period begun',
+    );
+    return period;
+  }
+
+  /**
+   * Makes the next change of keys known ahead, where regular key frames foretell it: the open segment ends at
+   * `predictedEnd`, ticks of the lead.
+   */
+  announceRekey(
+    programme: Programme,
+    rungs: ReadonlyMap<string, PreparedTrack>,
+    predictedEnd: number | undefined,
+  ): void {
+    const slot = this.#slot;
+    // Before anybody sees the stream its rungs are not known, and what is announced must hold.
+    if (!slot || !this.#rotation || !this.#store.published) return;
+    const startMs = ticksToMs(slot.start.ticks, slot.start.timescale);
+    const left = this.#rotation.segmentsLeft(slot.period, startMs, this.gapMs);
+    if (left === undefined || predictedEnd === undefined) return this.#store.announce(undefined);
+    const start = {
+      ticks: predictedEnd + (left - 1) * programme.segmentTicks,
+      number: slot.number + left,
+      continues: slot.period.id,
+    };
+    if (this.#announced(programme, rungs, start)) return;
+    const period = this.#makePeriod(programme, rungs, start);
+    this.#store.announce(period.rekeyed ? period : undefined);
+  }
+
+  /** The announced period, if it is the one that would begin so. */
+  #announced(
+    programme: Programme,
+    rungs: ReadonlyMap<string, PreparedTrack>,
+    start: PlannedStart,
+  ): LivePeriod | undefined {
+    const { upcoming } = this.#store;
+    if (!upcoming || upcoming.continues !== start.continues || upcoming.startNumber !== start.number) {
+      return undefined;
+    }
+    const offMs = Math.abs(upcoming.startMs - ticksToMs(start.ticks, programme.lead.timescale));
+    return offMs <= FORECAST_SLACK_MS && upcoming.carries(tracksOf(programme, rungs)) ? upcoming : undefined;
+  }
+
+  #makePeriod(
+    programme: Programme,
+    rungs: ReadonlyMap<string, PreparedTrack>,
+    start: PlannedStart,
+  ): LivePeriod {
+    const startMs = ticksToMs(start.ticks, programme.lead.timescale);
+    const before = this.#slot?.period;
+    const cipher = this.#rotation?.cipherAt(startMs, before);
+    const id = nextPeriodId(startMs, this.#lastPeriodId);
     this.#lastPeriodId = id;
     const period = new LivePeriod(programme, {
       id,
       startTicks: start.ticks,
       startNumber: start.number,
       continues: start.continues,
+      rekeyed: start.continues !== undefined && cipher !== before?.cipher,
+      cipher,
     });
     if (programme.lead.kind === 'video') for (const [rung, prepared] of rungs) period.admit(rung, prepared);
-    this.#store.addPeriod(period);
-    this.#deps.metrics.periods.inc({ reason });
-    this.#deps.log.info({ stream: this.#stream, period: id, number: start.number, reason }, 'period begun');
     return period;
   }
 
@@ -191,7 +277,9 @@ export class SlotLedger {
       if (follower) {
         follower.plan(planned);
       } else {
-        packager.close(planned.startTicks);
+        const ended = slot.discontinuity && !packager.isEmpty;
+        // What is behind a discontinuity does not follow: the segment ends with its own media.
+        packager.close(ended ? Math.min(planned.startTicks, packager.endTicks) : planned.startTicks);
         packager.open(planned);
       }
     }
@@ -215,6 +303,7 @@ export class SlotLedger {
       } else packager.close(endTicks);
     }
     this.#endMs = ticksToMs(end.ticks, end.timescale);
+    this.#store.announce(undefined);
   }
 
   /** Nominal duration of a gap here, ms. */
@@ -274,6 +363,14 @@ export class SlotLedger {
       lastPeriodId: this.#lastPeriodId,
     });
   }
+}
+
+/** Every track that a period of the programme has. */
+function tracksOf(
+  programme: Programme,
+  rungs: ReadonlyMap<string, PreparedTrack>,
+): ReadonlyMap<string, PreparedTrack> {
+  return programme.lead.kind === 'video' ? new Map([...programme.tracks, ...rungs]) : programme.tracks;
 }
 
 /** The slot as one rendition sees it: in its own ticks, rounded up so that no sample before the cut fits. */

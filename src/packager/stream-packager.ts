@@ -55,6 +55,8 @@ export class StreamPackager implements StreamSink {
   #run: PackagingRun | undefined;
   /** The programme of the last run, also after it ended. */
   #programme: Programme | undefined;
+  /** The timeline could not be encrypted so far. */
+  #refused = false;
   #gapTimer: Timer | undefined;
   #closed = false;
 
@@ -165,7 +167,8 @@ export class StreamPackager implements StreamSink {
   }
 
   #sampleOfNewTimeline(sample: Sample, timeline: Timeline): void {
-    if (sample.kind === leadTrack(timeline)?.kind) this.#startRun(timeline, sample);
+    const lead = leadTrack(timeline);
+    if (sample.kind === lead?.kind) this.#tryStart(timeline, sample, lead.timescale);
     else if (!timeline[sample.kind]) this.#drop('no_track');
     else if (this.#run) this.#run.sampleBeforeCut(sample);
     else this.#keepEarly(sample);
@@ -176,6 +179,19 @@ export class StreamPackager implements StreamSink {
     if (this.#early.length <= MAX_EARLY_SAMPLES) return;
     this.#early.shift();
     this.#drop('held_too_long');
+  }
+
+  /** A stream that cannot be encrypted is not packaged until it can, and then from a key frame on. */
+  #tryStart(timeline: Timeline, first: Sample, timescale: number): void {
+    const { ledger } = (this.#open ??= this.#openWindow(timeline));
+    const refused = this.#refused ? !first.key : false;
+    if (refused || !ledger.mayBegin(timeline, { ticks: first.dts, timescale })) {
+      this.#refused = true;
+      this.#finishRun();
+      return this.#drop('not_encryptable');
+    }
+    this.#refused = false;
+    this.#startRun(timeline, first);
   }
 
   #startRun(timeline: Timeline, first: Sample): void {
@@ -194,7 +210,9 @@ export class StreamPackager implements StreamSink {
     if (before && !sameInit(before, programme, 'video')) this.#ladder.sourceChanged();
     ledger.addRenditions(programme);
     const ladder = this.#ladder;
-    const options = { programme, first, continuing, ladder, maxSegmentBytes: this.#options.maxSegmentBytes };
+    const { maxSegmentBytes } = this.#options;
+    const keyTicks = timeline.leadIn?.keyTicks;
+    const options = { programme, first, continuing, ladder, maxSegmentBytes, keyTicks };
     const run = new PackagingRun(options, ledger, this.#deps.metrics);
     const early = this.#early;
     this.#timeline = undefined;

@@ -6,7 +6,6 @@ import type {
   LiveState,
   LiveWindow,
   Part,
-  Period,
   Rendition,
   Segment,
   SegmentPlan,
@@ -23,7 +22,7 @@ import { rescaleTicks } from './ticks.ts';
 /** Where a segment begins and what it belongs to. */
 export interface SegmentStart {
   readonly number: number;
-  readonly period: Period;
+  readonly period: LivePeriod;
   /** Ticks of the rendition. */
   readonly startTicks: number;
   readonly discontinuity: boolean;
@@ -32,7 +31,7 @@ export interface SegmentStart {
 /** A segment while it is being made. */
 export class LiveSegment implements Segment {
   readonly number: number;
-  readonly period: Period;
+  readonly period: LivePeriod;
   readonly discontinuity: boolean;
   startTicks: number;
   durationTicks = 0;
@@ -40,6 +39,7 @@ export class LiveSegment implements Segment {
   sizeBytes = 0;
   independent = false;
   partsForetold = false;
+  brokenOff = false;
   readonly chunks: Chunk[] = [];
   readonly parts: Part[] = [];
 
@@ -119,6 +119,7 @@ export class WindowStore implements LiveWindow {
   readonly stream: string;
   readonly plan: SegmentPlan;
   readonly periods: LivePeriod[] = [];
+  #upcoming: LivePeriod | undefined;
   readonly renditions: LiveRendition[] = [];
   state: LiveState = 'live';
   readonly #book = new SpliceBook();
@@ -190,7 +191,19 @@ export class WindowStore implements LiveWindow {
     this.touchMpd();
   }
 
+  get upcoming(): LivePeriod | undefined {
+    return this.#upcoming;
+  }
+
+  /** Announces the period that is to begin next, or takes that back. */
+  announce(period: LivePeriod | undefined): void {
+    if (period === this.#upcoming) return;
+    this.#upcoming = period;
+    this.touchMpd();
+  }
+
   addPeriod(period: LivePeriod): void {
+    this.#upcoming = undefined;
     this.periods.push(period);
     this.touchMpd();
     this.#note({ kind: 'period', period });
@@ -250,7 +263,7 @@ export class WindowStore implements LiveWindow {
 
   addPart(rendition: LiveRendition, segment: LiveSegment, part: Part): void {
     segment.parts.push(part);
-    this.#deps.metrics.parts.inc({ rendition: rendition.origin });
+    this.#deps.metrics.parts[rendition.origin].inc();
     this.#note({ kind: 'part', rendition: rendition.id, segment, part });
   }
 
@@ -349,7 +362,7 @@ export class WindowStore implements LiveWindow {
     while (this.#canDropListed(listSeconds)) this.#unlistFirst();
     while (this.#canEvict(keepSeconds)) this.#evictFirst();
     while (this.#totalBytes > this.#maxBytes && this.#makeRoom());
-    for (const rendition of this.renditions) measureRates(rendition);
+    for (const rendition of this.renditions) measureRates(rendition, plan.targetDurationSeconds);
     this.#dropUnusedPeriods();
     this.#dropPastEvents();
   }
@@ -426,18 +439,26 @@ function secondsAfter(rendition: LiveRendition, number: number): number {
   return ticks / rendition.timescale;
 }
 
-function measureRates(rendition: LiveRendition): void {
+/**
+ * The peak is that of runs of segments that last half a target duration or more (RFC 8216bis 4.4.6.2): a segment that
+ * was cut short says little by itself, least of all one that begins with the GOP of a publisher that took over.
+ */
+function measureRates(rendition: LiveRendition, targetSeconds: number): void {
   let bits = 0;
   let ticks = 0;
   let peak = 0;
+  let run = { bits: 0, ticks: 0 };
   for (const segment of rendition.segments) {
     if (segment.state !== 'closed' || segment.number < rendition.firstListed || segment.durationTicks <= 0)
       continue;
     const segmentBits = segment.sizeBytes * 8;
     bits += segmentBits;
     ticks += segment.durationTicks;
-    peak = Math.max(peak, (segmentBits * rendition.timescale) / segment.durationTicks);
+    run = { bits: run.bits + segmentBits, ticks: run.ticks + segment.durationTicks };
+    if (run.ticks < (targetSeconds * rendition.timescale) / 2) continue;
+    peak = Math.max(peak, (run.bits * rendition.timescale) / run.ticks);
+    run = { bits: 0, ticks: 0 };
   }
-  rendition.peakBps = Math.round(peak);
   rendition.averageBps = ticks === 0 ? 0 : Math.round((bits * rendition.timescale) / ticks);
+  rendition.peakBps = Math.max(Math.round(peak), rendition.averageBps);
 }

@@ -108,6 +108,18 @@ describe('the GOP cache', () => {
     expect([...cache.samples()]).toHaveLength(1);
   });
 
+  test('keeps no media when it is given no time: nobody is going to join', () => {
+    const cache = new GopCache({ ...LIMITS, maxMs: 0 });
+    cache.begin(TIMELINE);
+    cache.add(frame(0));
+    for (let number = 1; number < 25; number++) {
+      cache.add(frame(number));
+      cache.add(sound(number));
+      expect(cache.sizeBytes).toBe(0);
+    }
+    expect(cache.timeline).toBe(TIMELINE);
+  });
+
   test('keeps audio beside its video, and audio alone by time', () => {
     const cache = new GopCache({ ...LIMITS, maxMs: 3000 });
     cache.begin(TIMELINE);

@@ -215,3 +215,16 @@ describe('a variable rate', () => {
     expect(out.at(-1)?.duration).toBe(20 * 90);
   });
 });
+
+test('a frame that was held tells whether the next one is a key frame, one at a constant rate does not', () => {
+  for (const rate of [undefined, THIRTY]) {
+    const out: Sample[] = [];
+    const grid = new FrameGrid(rate, 0, (sample) => out.push(sample));
+    [0, 33, 67, 100].forEach((ms, n) => {
+      const dtsTicks = DAY_START_TICKS + ms * 90;
+      grid.push({ dtsTicks, compositionTicks: 0, key: n % 2 === 0, data: NO_DATA });
+    });
+    const told = out.map(({ nextKey }) => nextKey);
+    expect(told).toEqual(rate ? [undefined, undefined, undefined, undefined] : [false, true, false]);
+  }
+});

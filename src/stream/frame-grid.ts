@@ -3,7 +3,7 @@ import type { Sample } from './track.ts';
 
 const TICKS_PER_MS = 90;
 /** A frame further than this from its place misfits: 1 ms, and half a millisecond for clocks rounded twice. */
-const FIT_TICKS = 1.5 * TICKS_PER_MS;
+export const FIT_TICKS = 1.5 * TICKS_PER_MS;
 /** When so many frames in a row are off by the same, within 2 ms, the source's clock has shifted: the grid follows. */
 const SHIFT_FRAMES = 8;
 const SHIFT_SPREAD_TICKS = 2 * TICKS_PER_MS;
@@ -242,7 +242,7 @@ export class FrameGrid {
     const next = { dts, pts: dts + offset, key: frame.key, data: frame.data };
     if (held) {
       this.#lastDelta = dts - held.dts;
-      this.#write(held, this.#lastDelta);
+      this.#write(held, this.#lastDelta, frame.key);
     }
     this.#held = next;
     this.#watchForRegularity(rawTicks, dts);
@@ -272,7 +272,7 @@ export class FrameGrid {
     this.#write(held, this.#at(1) - held.dts);
   }
 
-  #write(frame: HeldFrame, duration: number): void {
+  #write(frame: HeldFrame, duration: number, nextKey?: boolean): void {
     this.#endDts = frame.dts + duration;
     this.#endPts = Math.max(this.#endPts, frame.pts + duration);
     this.#emit({
@@ -282,6 +282,7 @@ export class FrameGrid {
       duration,
       key: frame.key,
       data: frame.data,
+      nextKey,
     });
   }
 }

@@ -21,7 +21,7 @@ export interface HubOptions {
   readonly maxFrameRate: number;
   /** A longer GOP is warned about and counted; a publisher without any key frame for twice this long is closed. */
   readonly maxGopMs: number;
-  /** Bounds of what a stream keeps for those who join: whole GOPs within all three. */
+  /** Bounds of what a stream keeps for those who join: whole GOPs within all three; with 0 ms it keeps none. */
   readonly gopCacheMs: number;
   readonly gopCacheFrames: number;
   readonly gopCacheBytes: number;

@@ -1,6 +1,6 @@
 /** What must survive a restart so that numbers never go back (RFC 8216bis 6.2.2). */
 export interface StreamRecord {
-  /** The highest media sequence number ever opened. */
+  /** The highest media sequence number ever opened; of a process that was killed, the highest it had reserved. */
   readonly lastNumber: number;
   /** Discontinuities over the stream's life, those still listed included. */
   readonly discontinuitySequence: number;
@@ -15,6 +15,25 @@ export interface StreamJournal {
   /** Never blocks and never throws; saves of one stream may be merged, the newest wins. */
   save(stream: string, record: StreamRecord): void;
 }
+
+/** Numbers that are written down ahead of their use, half a minute of 2 s segments: a write of the record for every half of them. */
+const RESERVED_NUMBERS = 16;
+
+/**
+ * How records are written down ahead, so that not every segment is a write. Who is killed leaves the last number that was
+ * reserved, and the next start goes on behind it: up to {@link RESERVED_NUMBERS} numbers are skipped, none comes twice.
+ */
+export const NUMBER_RESERVATION = {
+  ahead: (record: StreamRecord): StreamRecord => ({
+    ...record,
+    lastNumber: record.lastNumber + RESERVED_NUMBERS,
+  }),
+  /** Renewed with half of them left, so that a number is on disk long before it is used. */
+  covers: (onDisk: StreamRecord, record: StreamRecord): boolean =>
+    onDisk.lastNumber - record.lastNumber >= RESERVED_NUMBERS / 2 &&
+    onDisk.discontinuitySequence === record.discontinuitySequence &&
+    onDisk.lastPeriodId === record.lastPeriodId,
+} as const;
 
 /** A record out of untrusted JSON; undefined when it is not one. */
 export function parseStreamRecord(value: unknown): StreamRecord | undefined {

@@ -1,21 +1,14 @@
 import type { Logger } from '../base/log.ts';
 import { type AudioConfig, audioFrameTicks } from '../media/audio-config.ts';
-import { msToTicks, rescale, ticksToMs } from '../media/timescale.ts';
+import { ticksToMs } from '../media/timescale.ts';
 import type { VideoConfig } from '../media/video-config.ts';
-import { AudioClock } from './audio-clock.ts';
-import {
-  type FrameRate,
-  type FrameTime,
-  frameTicksOf,
-  type MeasuredCadence,
-  measureCadence,
-} from './cadence.ts';
-import { FrameGrid, type PlacedFrame } from './frame-grid.ts';
+import { type AudioEnd, AudioLane } from './audio-lane.ts';
+import type { PlacedFrame } from './frame-grid.ts';
 import type { DropCause, StreamCounters, StreamMetrics } from './stream-metrics.ts';
 import { RunningTimeline } from './timeline.ts';
 import type {
   AudioTrack,
-  Cadence,
+  LeadInFacts,
   Sample,
   StreamSink,
   Timeline,
@@ -23,12 +16,16 @@ import type {
   TrackKind,
   VideoTrack,
 } from './track.ts';
+import { VideoCadence } from './video-cadence.ts';
+import { type VideoEnd, VideoLane } from './video-lane.ts';
 import type { SourceSample, WarmUpResult } from './warm-up.ts';
 
 /** Where a stream's media ended: what comes later may not begin before. */
 export interface MediaEnd {
-  readonly video: { readonly dtsTicks: number; readonly endTicks: number } | undefined;
-  readonly audio: { readonly endTicks: number; readonly timescale: number } | undefined;
+  readonly video: VideoEnd | undefined;
+  readonly audio: AudioEnd | undefined;
+  /** Of the track that led, milliseconds since the Unix epoch: where the next timeline begins at the earliest. */
+  readonly leadMs: number;
 }
 
 /** What the publisher sends, by its configurations. */
@@ -53,6 +50,8 @@ export interface RunStart {
   readonly reason: 'start' | 'resume';
   readonly warmUp: WarmUpResult;
   readonly end: MediaEnd;
+  /** By the clock of the arrivals. */
+  readonly nowMs: number;
   /** The last video track of the stream, to know its GOP again after a short absence. */
   readonly previousVideo: VideoTrack | undefined;
 }
@@ -60,23 +59,19 @@ export interface RunStart {
 const VIDEO_TIMESCALE = 90_000;
 /** A track that sends nothing for so long, while the other does, leaves the timeline. Sparse video is normal. */
 const SILENCE_MS: Readonly<Record<TrackKind, number>> = { audio: 3000, video: 10_000 };
-/**
- * Video that appears beside running audio is watched before it joins at a key frame: for so long and until its GOP is
- * known, but for the latter no longer than the second figure.
- */
-const PROBE_MS = 1000;
-const PROBE_GOP_MS = 2600;
-const PROBE_FRAMES = 1200;
-/** Faster than this, players and encoders are not tested: warned about. */
-const MAX_FRAME_RATE = 61;
-/** A bitstream that claims less is not believed. */
-const MIN_HINT_RATE = 5;
 
 /**
  * Where media runs on over a jump, one track may already reach this far past the key frame at which the other begins
  * anew. Moving the timeline on by that each time would make a source that loops run away from the wall clock.
  */
 const RUN_ON_OVERLAP_MS = 100;
+/**
+ * Media that ended further ahead of the present than this was on another clock: the new media is not held back until
+ * its time has come but put behind it.
+ */
+const MAX_AHEAD_MS = 2000;
+/** What milliseconds since the Unix epoch lose of a tick. */
+const ROUNDING_TICKS = 0.1;
 
 interface CurrentTimeline {
   readonly timeline: Timeline;
@@ -101,32 +96,26 @@ export class LiveRun {
   /** When each kind last arrived. */
   readonly #lastSeenMs: Record<TrackKind, number | undefined> = { video: undefined, audio: undefined };
   readonly #start: RunStart;
-  #cadence: MeasuredCadence;
+  readonly #cadence: VideoCadence;
+  readonly #videoLane: VideoLane;
+  readonly #audioLane: AudioLane;
   #pending: Pending | undefined;
   #current: CurrentTimeline | undefined;
-  #end: MediaEnd;
-  #grid: FrameGrid | undefined;
-  #audioClock: AudioClock | undefined;
   /** Media is being left out until a key frame is far enough on: the source's clock ran ahead of ours. */
   #leaping = false;
-  /** Pictures before the next key frame were left out, or there were none. */
-  #holeBeforeKey = true;
-  /** The same of the last key frame. */
-  #keyAfterHole = true;
-  #probe: FrameTime[] = [];
-  /** Frames that the grid was given and has not given on; kept only for who is told of their places. */
-  readonly #unplaced: SourceSample[] = [];
-  #seenGrid = { missing: 0, shifts: 0, rateChanges: 0 };
-  #seenHoles = 0;
 
   constructor(deps: LiveRunDeps, start: RunStart) {
+    const { counters, metrics, source } = deps;
     this.#deps = deps;
     this.#start = start;
-    this.#end = start.end;
+    const emit = (sample: Sample): void => deps.sink.sample(sample);
+    this.#videoLane = new VideoLane({ counters, metrics, emit, onPlaced: deps.onPlaced }, start.end.video);
+    this.#audioLane = new AudioLane(counters, emit, start.end.audio);
     this.#clock = new RunningTimeline(start.warmUp.offsetsMs);
-    this.#cadence = this.#measure(start.warmUp.frames);
+    this.#cadence = new VideoCadence(deps.log, source.quantumMs, start.previousVideo);
+    this.#cadence.measure(start.warmUp.frames, source.video);
     this.#pending = { reason: start.reason, anchorAgain: false };
-    for (const sample of start.warmUp.samples) this.write(sample);
+    for (const sample of this.#fromLastKey(start.warmUp.samples)) this.write(sample);
   }
 
   get timeline(): Timeline | undefined {
@@ -139,15 +128,12 @@ export class LiveRun {
 
   /** Where the media written so far ends. */
   get end(): MediaEnd {
-    const grid = this.#grid;
-    const audio = this.#current?.timeline.audio;
-    return {
-      video: grid ? { dtsTicks: grid.endDts, endTicks: grid.endTicks } : this.#end.video,
-      audio:
-        this.#audioClock && audio
-          ? { endTicks: this.#audioClock.endTicks, timescale: audio.timescale }
-          : this.#end.audio,
-    };
+    const video = this.#videoLane.end;
+    const audio = this.#audioLane.end;
+    const { leadMs } = this.#start.end;
+    if (!this.#current) return { video, audio, leadMs };
+    const endMs = this.#current.video ? videoEndMs(video) : audioEndMs(audio);
+    return { video, audio, leadMs: Math.max(leadMs, endMs) };
   }
 
   write(sample: SourceSample): void {
@@ -162,14 +148,14 @@ export class LiveRun {
   /** When a moment of the source's presentation is, 90 kHz ticks since the Unix epoch; undefined: with what comes next. */
   eventTicks(sourceMs: number | undefined): number {
     if (sourceMs !== undefined) return Math.round(this.#clock.toEpochMs(this.#leadKind, sourceMs) * 90);
-    const { video } = this.end;
-    return video ? video.endTicks : Math.round(endMsOf(this.end) * 90);
+    const { video, audio } = this.end;
+    return video ? video.endTicks : Math.round(audioEndMs(audio) * 90);
   }
 
   /** Writes what is held: the publisher is gone. */
   flush(): void {
-    this.#grid?.flush();
-    this.#collectCounts();
+    this.#videoLane.flush();
+    this.#audioLane.collectCounts();
   }
 
   get #leadKind(): TrackKind {
@@ -198,22 +184,18 @@ export class LiveRun {
 
   #video(sample: SourceSample): void {
     const current = this.#current;
-    if (current && !current.video && !this.#knowsLateVideo(sample)) return;
+    if (current && !current.video && !this.#cadence.probe(sample, this.#deps.source.video)) {
+      this.#leaveOut('new_timeline');
+      return;
+    }
     const changed = current?.video !== this.#deps.source.video;
     if (current && (changed || this.#isSilent('audio', current, sample.arrivalMs))) this.#wantTracks();
     if (this.#pending && sample.key) this.#begin(sample);
-    const grid = this.#grid;
-    if (!grid || this.#current?.video !== this.#deps.source.video || this.#leaping) {
+    const lane = this.#videoLane;
+    if (!lane.isOpen || this.#current?.video !== this.#deps.source.video || this.#leaping)
       this.#leaveOut(this.#leaping ? 'clock' : 'new_timeline');
-      return;
-    }
-    if (this.#cannotBeDecoded(sample)) {
-      this.#deps.counters.dropped('video', 'before_key');
-      return;
-    }
-    if (this.#deps.onPlaced) this.#unplaced.push(sample);
-    grid.push(this.#placed(sample));
-    if (sample.key) this.#collectCounts();
+    else if (!lane.push(sample, this.#placed(sample))) this.#deps.counters.dropped('video', 'before_key');
+    else if (sample.key) this.#audioLane.collectCounts();
   }
 
   #audio(sample: SourceSample): void {
@@ -221,35 +203,17 @@ export class LiveRun {
     if (current && current.audio !== this.#deps.source.audio) this.#wantTracks();
     if (current && this.#isSilent('video', current, sample.arrivalMs)) this.#wantTracks();
     if (this.#pending && !this.#videoLeads(sample.arrivalMs)) this.#begin(sample);
-    const clock = this.#audioClock;
-    const track = this.#current?.timeline.audio;
-    if (!clock || !track || this.#current?.audio !== this.#deps.source.audio || this.#leaping) {
+    if (!this.#audioLane.isOpen || this.#current?.audio !== this.#deps.source.audio || this.#leaping) {
       this.#deps.counters.dropped('audio', this.#leaping ? 'clock' : 'new_timeline');
       return;
     }
-    const droppedBefore = clock.counts.dropped;
-    const atTicks = msToTicks(this.#epochMs(sample), track.timescale);
-    const written = clock.push(atTicks, sample.data, this.#audioTicks(sample));
-    if (written) return;
-    const behind = clock.counts.dropped > droppedBefore;
-    this.#deps.counters.dropped('audio', behind ? 'clock' : 'before_key');
+    const dropped = this.#audioLane.push(this.#epochMs(sample), sample.data, this.#audioTicks(sample));
+    if (dropped) this.#deps.counters.dropped('audio', dropped);
   }
 
   #leaveOut(cause: DropCause): void {
-    this.#holeBeforeKey = true;
+    this.#videoLane.skip();
     this.#deps.counters.dropped('video', cause);
-  }
-
-  /**
-   * Leading pictures of an open GOP lie before their key frame in time but behind it in the stream, and need what came
-   * before it. Where that was left out, or there was nothing before, they go too: nobody could decode them. A viewer
-   * who joins at such a key frame later drops them by himself (ISO/IEC 23008-2 8.1.3).
-   */
-  #cannotBeDecoded({ key, leading }: SourceSample): boolean {
-    if (!key) return leading === true && this.#keyAfterHole;
-    this.#keyAfterHole = this.#holeBeforeKey;
-    this.#holeBeforeKey = false;
-    return false;
   }
 
   /** Undefined where every frame lasts as long. */
@@ -285,37 +249,6 @@ export class LiveRun {
     return this.#current.video !== undefined && lastMs !== undefined && nowMs - lastMs <= SILENCE_MS.video;
   }
 
-  /** Gathers frames of video that joins late, until its cadence can be told. */
-  #knowsLateVideo(sample: SourceSample): boolean {
-    const probe = this.#probe;
-    const last = probe.at(-1);
-    if (last && (sample.sourceMs < last.dtsMs || probe.length >= PROBE_FRAMES)) probe.length = 0;
-    const { sourceMs, compositionMs, key } = sample;
-    probe.push({ dtsMs: sourceMs, ptsMs: sourceMs + compositionMs, key });
-    const spanMs = sample.sourceMs - (probe[0]?.dtsMs ?? 0);
-    const joins = sample.key && spanMs >= PROBE_MS && (spanMs >= PROBE_GOP_MS || countKeys(probe) > 1);
-    if (!joins) {
-      this.#leaveOut('new_timeline');
-      return false;
-    }
-    this.#cadence = this.#measure(probe);
-    this.#probe = [];
-    return true;
-  }
-
-  #measure(frames: readonly FrameTime[]): MeasuredCadence {
-    const { video, quantumMs } = this.#deps.source;
-    const measured = measureCadence(frames, quantumMs, video?.picture.frameRate);
-    const rate = measured.frameRate;
-    if (rate && rate.numerator / rate.denominator > MAX_FRAME_RATE) {
-      this.#deps.log.warn(
-        { fps: rate.numerator / rate.denominator },
-        'frame rate is above what is supported',
-      );
-    }
-    return measured;
-  }
-
   /** Begins the pending timeline at this sample, unless its clock is still too far ahead. */
   #begin(first: SourceSample): void {
     const pending = this.#pending;
@@ -324,39 +257,33 @@ export class LiveRun {
     const withVideo = first.kind === 'video' ? video : undefined;
     const audioHere = first.kind === 'audio' || this.#hasAudioAt(first.arrivalMs);
     const withAudio = audioHere ? audio : undefined;
-    if (withVideo) this.#cadence = this.#cadenceUnder(withVideo);
-    const videoTrack = withVideo && this.#videoTrack(withVideo);
+    if (withVideo) this.#cadence.reconfigure(this.#current?.video, withVideo);
+    const videoTrack = withVideo && this.#cadence.trackOf(withVideo);
     const audioTrack = withAudio && audioTrackOf(withAudio);
-    const startMs = this.#openVideo(withVideo, first) ?? this.#audioStartMs(first, audioTrack);
-    this.#openAudio(withAudio, audioTrack, startMs, pending.reason);
-    this.#probe = [];
+    const floorMs = isOpening(pending) ? this.#start.end.leadMs : 0;
+    const opened = this.#openVideo(withVideo, first, floorMs);
+    const startMs = opened?.startMs ?? this.#audioStartMs(first, audioTrack, floorMs);
+    // The count of frames goes on over a mere change of tracks.
+    const goesOn = pending.reason === 'tracks' && withAudio && withAudio === this.#current?.audio;
+    if (!goesOn) this.#audioLane.open(audioTrack, startMs);
+    this.#cadence.forgetProbe();
     this.#pending = undefined;
     this.#leaping = false;
-    const timeline = { reason: pending.reason, video: videoTrack, audio: audioTrack, startMs };
+    const { reason } = pending;
+    const leadIn = opened?.leadIn;
+    const timeline = { reason, video: videoTrack, audio: audioTrack, startMs, ...(leadIn && { leadIn }) };
     this.#current = { timeline, video: withVideo, audio: withAudio };
     this.#announce(timeline);
   }
 
-  /**
-   * A changed configuration keeps the measured cadence, unless the bitstream says that the rate changed and has told
-   * the truth before.
-   */
-  #cadenceUnder(config: VideoConfig): MeasuredCadence {
-    const before = this.#current?.video;
-    const now = plausibleHint(config);
-    const told = fpsOf(before?.picture.frameRate);
-    const truthful = told !== undefined && told === fpsOf(this.#cadence.frameRate);
-    if (!truthful || !now || fpsOf(now) === told) return this.#cadence;
-    return { frameRate: now, gopFrames: undefined };
-  }
-
   #announce(timeline: Timeline): void {
-    const { reason, video, audio, startMs } = timeline;
+    const { reason, video, audio, startMs, leadIn } = timeline;
     this.#deps.metrics.timelineBegun(reason);
     this.#deps.log.info(
       {
         reason,
         startMs: Math.round(startMs),
+        leadInMs: leadIn && Math.round(startMs - ticksToMs(leadIn.keyTicks, VIDEO_TIMESCALE)),
         video: video && {
           codec: video.codecString,
           size: `${video.width}x${video.height}`,
@@ -377,15 +304,19 @@ export class LiveRun {
 
   /**
    * Moves the clock by the drift where asked, and on where the timeline would overlap the last one. False while the
-   * source is so far ahead that media must be left out.
+   * source is so far ahead that media must be left out. A publisher that comes on air stays on its own clock: what lies
+   * before the end of the last one is a lead-in, or is dropped.
    */
   #moveClock(pending: Pending, first: SourceSample): boolean {
     if (pending.reason === 'tracks') return true;
-    const wantedMs = this.#epochMs(first) + first.compositionMs;
+    if (isOpening(pending)) {
+      const overlapMs = Math.ceil(this.#start.end.leadMs - this.#shownMs(first));
+      if (this.#isFarAhead && overlapMs > 0) this.#clock.shift(overlapMs, overlapMs);
+      return true;
+    }
     const shiftMs = pending.anchorAgain ? Math.round(this.#clock.driftMs) : 0;
-    const overlapMs = Math.ceil(endMsOf(this.end) - wantedMs - shiftMs);
-    const toleratedMs = isOpening(pending) ? 0 : RUN_ON_OVERLAP_MS;
-    const leadMs = overlapMs > toleratedMs ? overlapMs : 0;
+    const overlapMs = Math.ceil(endMsOf(this.end) - this.#shownMs(first) - shiftMs);
+    const leadMs = overlapMs > RUN_ON_OVERLAP_MS ? overlapMs : 0;
     if (shiftMs < 0 && leadMs > 0) {
       this.#leaping = true;
       return false;
@@ -394,134 +325,63 @@ export class LiveRun {
     return true;
   }
 
-  #openVideo(video: VideoConfig | undefined, first: SourceSample): number | undefined {
+  #shownMs(sample: SourceSample): number {
+    return this.#epochMs(sample) + sample.compositionMs;
+  }
+
+  /** The media before ended so far ahead of the present that its clock cannot have been ours. */
+  get #isFarAhead(): boolean {
+    return this.#start.end.leadMs - this.#start.nowMs > MAX_AHEAD_MS;
+  }
+
+  /** Leaves out the GOPs before the last one that begins before the media before ended: nobody needs them. */
+  #fromLastKey(samples: readonly SourceSample[]): readonly SourceSample[] {
+    if (this.#isFarAhead) return samples;
+    const { leadMs } = this.#start.end;
+    const start = samples.findLastIndex((sample) => isVideoKey(sample) && this.#shownMs(sample) <= leadMs);
+    const kept = samples.filter(({ kind }, index) => kind === 'audio' || index >= start);
+    this.#deps.counters.dropped('video', 'new_timeline', samples.length - kept.length);
+    return kept;
+  }
+
+  /** `floorMs`: where the media before ended, for a publisher that comes on air; it may begin with a lead-in. */
+  #openVideo(
+    video: VideoConfig | undefined,
+    first: SourceSample,
+    floorMs: number,
+  ): { readonly startMs: number; readonly leadIn: LeadInFacts | undefined } | undefined {
     const frame = this.#placed(first);
-    this.#closeGrid(video && frame.dtsTicks + frame.compositionTicks);
+    this.#videoLane.close(video && frame.dtsTicks + frame.compositionTicks);
     if (!video) return undefined;
-    const floor = this.end.video?.dtsTicks ?? 0;
-    const grid = new FrameGrid(this.#cadence.frameRate, floor, this.#emit);
-    const startMs = ticksToMs(grid.startTicksFor(frame), VIDEO_TIMESCALE);
-    this.#grid = grid;
-    return startMs;
+    const floorTicks = Math.ceil((floorMs * VIDEO_TIMESCALE) / 1000 - ROUNDING_TICKS);
+    const { startTicks, leadIn } = this.#videoLane.open(this.#cadence.frameRate, frame, floorTicks);
+    return { startMs: ticksToMs(startTicks, VIDEO_TIMESCALE), leadIn };
   }
 
-  #closeGrid(untilTicks: number | undefined): void {
-    this.#grid?.flush(untilTicks);
-    this.#collectCounts();
-    this.#end = { ...this.#end, video: this.end.video };
-    this.#grid = undefined;
-    this.#seenGrid = { missing: 0, shifts: 0, rateChanges: 0 };
+  #audioStartMs(first: SourceSample, track: AudioTrack | undefined, floorMs: number): number {
+    const atMs = Math.max(this.#epochMs(first), floorMs);
+    return track ? this.#audioLane.startMs(atMs, track) : atMs;
   }
-
-  #audioStartMs(first: SourceSample, track: AudioTrack | undefined): number {
-    const atMs = this.#epochMs(first);
-    if (!track) return atMs;
-    const startTicks = Math.max(msToTicks(atMs, track.timescale), this.#audioFloor(track.timescale));
-    return ticksToMs(startTicks, track.timescale);
-  }
-
-  /** Where audio may begin: at the end of what there is, rounded up should the sample rate have changed. */
-  #audioFloor(timescale: number): number {
-    const end = this.end.audio;
-    if (!end) return 0;
-    const roundUp = end.timescale === timescale ? 0 : 1;
-    return rescale(end.endTicks, end.timescale, timescale) + roundUp;
-  }
-
-  /** The count of frames goes on over a mere change of tracks. */
-  #openAudio(
-    audio: AudioConfig | undefined,
-    track: AudioTrack | undefined,
-    startMs: number,
-    reason: TimelineReason,
-  ): void {
-    if (reason === 'tracks' && audio && audio === this.#current?.audio) return;
-    const floor = track ? this.#audioFloor(track.timescale) : 0;
-    this.#collectCounts();
-    this.#end = { ...this.#end, audio: this.end.audio };
-    this.#seenHoles = 0;
-    this.#audioClock = track
-      ? new AudioClock(track, Math.floor((startMs * track.timescale) / 1000), floor, this.#emit)
-      : undefined;
-  }
-
-  readonly #emit = (sample: Sample): void => {
-    this.#deps.sink.sample(sample);
-    const source = sample.kind === 'video' ? this.#unplaced.shift() : undefined;
-    if (source) this.#deps.onPlaced?.(source, sample);
-  };
-
-  #videoTrack(config: VideoConfig): VideoTrack {
-    return {
-      kind: 'video',
-      codec: config.codec,
-      codecString: config.codecString,
-      timescale: VIDEO_TIMESCALE,
-      config: config.record,
-      width: config.picture.width,
-      height: config.picture.height,
-      cadence: this.#cadenceFor(config),
-    };
-  }
-
-  #cadenceFor(config: VideoConfig): Cadence {
-    const { frameRate, gopFrames } = this.#cadence;
-    if (!frameRate) return { frameTicks: undefined, gopTicks: undefined };
-    const frameTicks = frameTicksOf(frameRate);
-    const gopTicks = gopFrames === undefined ? undefined : exactTicks(gopFrames, frameRate);
-    return { frameTicks, gopTicks: gopTicks ?? this.#rememberedGop(config, frameTicks) };
-  }
-
-  /** A publisher that came back with the same encoder settings has the same GOP. */
-  #rememberedGop(config: VideoConfig, frameTicks: number): number | undefined {
-    const previous = this.#start.previousVideo;
-    if (!previous || previous.cadence.frameTicks !== frameTicks) return undefined;
-    const sameConfig =
-      previous.codec === config.codec && Buffer.compare(previous.config, config.record) === 0;
-    return sameConfig ? previous.cadence.gopTicks : undefined;
-  }
-
-  #collectCounts(): void {
-    const { counters, metrics } = this.#deps;
-    const counts = this.#grid?.counts;
-    if (counts) {
-      metrics.missingFrames.inc(counts.missing - this.#seenGrid.missing);
-      counters.resynced('video', 'shift', counts.shifts - this.#seenGrid.shifts);
-      counters.resynced('video', 'rate', counts.rateChanges - this.#seenGrid.rateChanges);
-      this.#seenGrid = { ...counts };
-    }
-    const holes = this.#audioClock?.counts.holes ?? 0;
-    counters.resynced('audio', 'hole', holes - this.#seenHoles);
-    this.#seenHoles = holes;
-  }
-}
-
-function countKeys(frames: readonly FrameTime[]): number {
-  return frames.filter(({ key }) => key).length;
 }
 
 function isOpening(pending: Pending | undefined): boolean {
   return pending?.reason === 'start' || pending?.reason === 'resume';
 }
 
-function exactTicks(frames: number, rate: FrameRate): number {
-  return (frames * VIDEO_TIMESCALE * rate.denominator) / rate.numerator;
+function isVideoKey({ kind, key }: SourceSample): boolean {
+  return kind === 'video' && key;
+}
+
+function videoEndMs(end: VideoEnd | undefined): number {
+  return end ? ticksToMs(end.endTicks, VIDEO_TIMESCALE) : 0;
+}
+
+function audioEndMs(end: AudioEnd | undefined): number {
+  return end ? ticksToMs(end.endTicks, end.timescale) : 0;
 }
 
 function endMsOf(end: MediaEnd): number {
-  const videoMs = end.video ? ticksToMs(end.video.endTicks, VIDEO_TIMESCALE) : 0;
-  const audioMs = end.audio ? ticksToMs(end.audio.endTicks, end.audio.timescale) : 0;
-  return Math.max(videoMs, audioMs);
-}
-
-function fpsOf(rate: FrameRate | undefined): number | undefined {
-  return rate && rate.numerator / rate.denominator;
-}
-
-/** The rate that the bitstream claims, when it is one we support. */
-function plausibleHint(config: VideoConfig): FrameRate | undefined {
-  const fps = fpsOf(config.picture.frameRate) ?? 0;
-  return fps >= MIN_HINT_RATE && fps <= MAX_FRAME_RATE ? config.picture.frameRate : undefined;
+  return Math.max(videoEndMs(end.video), audioEndMs(end.audio));
 }
 
 function audioTrackOf(config: AudioConfig): AudioTrack {

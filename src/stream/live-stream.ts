@@ -55,7 +55,7 @@ export interface LiveStreamDeps {
   readonly onPublisherGone: () => void;
 }
 
-const NO_MEDIA: MediaEnd = { video: undefined, audio: undefined };
+const NO_MEDIA: MediaEnd = { video: undefined, audio: undefined, leadMs: 0 };
 /** The second key frame is waited for this many nominal segments. */
 const SECOND_KEY_SEGMENTS = 1.3;
 const VIDEO_TIMESCALE = 90_000;
@@ -331,6 +331,7 @@ export class LiveStream implements SessionHost {
     this.#contenders.delete(session.info.role);
     const own = this.#ownLadder && rungs;
     if (this.#ownLadder) own?.open(this.#ownLadder);
+    const nowMs = this.#nowMs();
     const run = new LiveRun(
       {
         source: session,
@@ -340,9 +341,8 @@ export class LiveStream implements SessionHost {
         log: this.#log.child({ session: session.info.session }),
         onPlaced: own && ((source, sample) => own.place(source, sample)),
       },
-      { reason, warmUp: result, end: this.#end, previousVideo: this.#lastVideo },
+      { reason, warmUp: result, end: this.#end, nowMs, previousVideo: this.#lastVideo },
     );
-    const nowMs = this.#nowMs();
     this.#onAir = { session, run, rungs: own, lastMediaMs: nowMs };
     if (!own) this.#ownLadder?.expect([]);
     for (const event of events) this.#tell(run, event);

@@ -1,3 +1,4 @@
+import type { TrackProtection } from '../media/protection.ts';
 import type { EventKind, Track } from './track.ts';
 
 /**
@@ -49,6 +50,11 @@ export interface Segment {
    * segment. A forecast: should the source break its cadence, further parts may follow all the same.
    */
   readonly partsForetold: boolean;
+  /**
+   * Its media ended long before it did, while the lead's went on: the track stopped. It lasts as long as in every other
+   * rendition, which is more than it holds.
+   */
+  readonly brokenOff?: boolean | undefined;
 }
 
 /** A stretch with one set of tracks and one segment grid: a DASH Period; in HLS a DISCONTINUITY when it is one. */
@@ -71,6 +77,10 @@ export interface Period {
   readonly tracks: ReadonlyMap<string, Track>;
   /** Initialization segment of each of them (ftyp + moov). */
   readonly inits: ReadonlyMap<string, Uint8Array>;
+  /** How those that are encrypted are; all with keys of one crypto period. */
+  readonly protections: ReadonlyMap<string, TrackProtection>;
+  /** It continues a period with other keys, so that not even the same track has the same initialization segment. */
+  readonly rekeyed: boolean;
 }
 
 /** A list of segments with the same track: HLS rendition = DASH Representation. */
@@ -144,6 +154,11 @@ export interface LiveWindow {
   readonly state: LiveState;
   /** Oldest first; at least one. The last is the current one. */
   readonly periods: readonly Period[];
+  /**
+   * The period that will begin next, continuing the last, when that is known ahead (a change of keys): DASH players learn
+   * of it before they need it. A forecast: should the source break its cadence, it is withdrawn and another begins.
+   */
+  readonly upcoming: Period | undefined;
   /** Video first, the source's before the encoded rungs. */
   readonly renditions: readonly Rendition[];
   /** Those that are listed or still to come, in the order in which they were announced. */

@@ -133,6 +133,7 @@ describe('a backup', () => {
     const { publisher, backup, sink, hub } = withBackup();
     const before = sink().samples('video').length;
     publisher.close('disconnected');
+    runAlone(backup.source, 100);
     const after = sink().samples('video');
     expect(after.length).toBeGreaterThan(before);
     expect(after[before]?.key).toBe(true);
@@ -176,6 +177,7 @@ describe('a backup', () => {
     backup.source.configure(AVC_720P25);
     runBoth(source, backup.source, 3000);
     publisher.close('disconnected');
+    runAlone(backup.source, 100);
     const shown = sink()
       .samples('video')
       .filter(({ data }) => data.byteLength === SECOND_BYTES);
@@ -207,5 +209,130 @@ describe('a backup', () => {
     expect(closedWith).toEqual(['STREAM_KICKED', 'STREAM_KICKED']);
     expect(sizes(sink().samples('video'))).not.toContain(SECOND_BYTES);
     expect(hub.stream('show')?.state).toBe('away');
+  });
+});
+
+describe('the clock of a stream whose publishers change', () => {
+  interface Sender {
+    readonly publisher: ReturnType<ReturnType<typeof running>['publish']>['publisher'];
+    readonly source: SyntheticSource;
+    readonly startedMs: number;
+    readonly frameBytes: number;
+  }
+
+  /** A stream of which each publisher is told by the size of its frames. */
+  function stage() {
+    const all = running(0, { frameBytes: 300 }, {});
+    all.publisher.close('disconnected');
+    const senders: Sender[] = [];
+    const enter = (role: 'primary' | 'backup'): Sender => {
+      const frameBytes = 100 + senders.length;
+      const info = { ...RTMP_INFO, role, session: `session-${senders.length}` };
+      const sender = {
+        ...all.publish({ frameBytes }, 'show', info),
+        frameBytes,
+        startedMs: all.clock.wallMs(),
+      };
+      sender.source.configure();
+      senders.push(sender);
+      return sender;
+    };
+    return { ...all, senders, enter };
+  }
+
+  /** Furthest that a picture which stays on the screen is from when it was captured. */
+  function worstOffsetMs(samples: readonly Sample[], senders: readonly Sender[]): number {
+    const offsets = samples
+      .filter(({ duration }) => duration > 100)
+      .map((sample) => {
+        const sender = senders.find(({ frameBytes }) => frameBytes === sample.data.byteLength);
+        if (!sender) throw new Error('a frame of nobody');
+        const capturedMs = sender.startedMs + sender.source.videoTimeMs(frameNumber(sample));
+        return Math.abs(sample.pts / 90 - capturedMs);
+      });
+    return Math.max(...offsets);
+  }
+
+  /** Half a frame at a seam, and what time stamps in whole milliseconds cost. */
+  const OFFSET_MS = 1000 / 30 / 2 + 2;
+
+  test('stays the same over a dozen losses, each in the middle of a GOP', () => {
+    const { enter, senders, sink } = stage();
+    let onAir = enter('primary');
+    onAir.source.run(3000);
+    for (let n = 0; n < 12; n++) {
+      const standby = enter(n % 2 === 0 ? 'backup' : 'primary');
+      runBoth(onAir.source, standby.source, 2700 + 130 * n);
+      onAir.publisher.close('disconnected');
+      onAir = standby;
+    }
+    onAir.source.run(1000);
+    const video = sink().samples('video');
+    expect(sink().timelines.filter(({ leadIn }) => leadIn).length).toBeGreaterThan(8);
+    expect(worstOffsetMs(video, senders)).toBeLessThan(OFFSET_MS);
+    expect(largestHole(video)).toBeLessThanOrEqual(3000);
+    const sound = sink().samples('audio');
+    const holes = sound.slice(1).map(({ dts }, index) => dts - (sound[index]?.dts ?? 0) - 1024);
+    expect(Math.max(...holes)).toBeLessThan(2 * 1024);
+  });
+
+  test('stays the same when one after the other takes over', () => {
+    const { enter, senders, sink } = stage();
+    let onAir = enter('primary');
+    onAir.source.run(3000);
+    for (let n = 0; n < 6; n++) {
+      const next = enter('primary');
+      runBoth(onAir.source, next.source, 3100);
+      onAir = next;
+    }
+    const video = sink().samples('video');
+    expect(worstOffsetMs(video, senders)).toBeLessThan(OFFSET_MS);
+    expect(largestHole(video)).toBeLessThan(90_000 / 5);
+  });
+
+  test('stays the same when the next one is lost before it was seen', () => {
+    const { enter, senders, sink } = stage();
+    const first = enter('primary');
+    first.source.run(3000);
+    const second = enter('backup');
+    runBoth(first.source, second.source, 3100);
+    const third = enter('primary');
+    third.publisher.close('disconnected');
+    first.publisher.close('disconnected');
+    second.publisher.close('disconnected');
+    const last = enter('primary');
+    last.source.run(3000);
+    const video = sink().samples('video');
+    expect(sizes(video)).not.toContain(second.frameBytes);
+    expect(worstOffsetMs(video, senders)).toBeLessThan(OFFSET_MS);
+  });
+
+  test('is put behind the old media by one who comes when our clock was set back an hour', () => {
+    const { publisher, clock, publish, sink, sinks } = running(5000, {}, { graceMs: 1000 });
+    publisher.close('disconnected');
+    clock.advance(2000);
+    const endTicks = sink().samples('video').at(-1)?.pts ?? 0;
+    clock.stepWall(-3_600_000);
+    const again = publish({}, 'show', AGAIN);
+    again.source.configure();
+    again.source.run(4000);
+    const video = sinks.at(-1)?.samples('video') ?? [];
+    expect(video[0]?.pts).toBeGreaterThan(endTicks);
+    expect(video.length).toBeGreaterThan(90);
+    expect(video.every(({ leadIn }) => leadIn !== true)).toBe(true);
+  });
+});
+
+describe('a backup that joins when its sound has begun', () => {
+  test('is of use from its first key frame on', () => {
+    const { publisher, source, publish, sink } = running(5000);
+    const backup = publish({ frameBytes: SECOND_BYTES }, 'show', BACKUP);
+    backup.source.configure();
+    backup.source.sends = (frame) => frame >= 60;
+    runBoth(source, backup.source, 3000);
+    publisher.close('disconnected');
+    runAlone(backup.source, 200);
+    expect(sizes(sink().samples('video'))).toContain(SECOND_BYTES);
+    expect(largestHole(sink().samples('video'))).toBeLessThan(90_000 / 5);
   });
 });

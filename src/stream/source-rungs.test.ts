@@ -6,6 +6,7 @@ import {
   AVC_720P25,
   accessUnit,
   frameNumber,
+  RTMP_INFO,
 } from '../../test/support/stream-source.ts';
 import type { Publisher } from './publisher.ts';
 
@@ -135,5 +136,32 @@ describe('timed events', () => {
     for (let i = 0; i < 70; i++) publisher.event({ kind: 'klv', pts: i, data });
     source.run(4000);
     expect(sink().events.filter(({ type }) => type === 'event')).toHaveLength(64);
+  });
+});
+
+describe('rungs of a source that takes over from another', () => {
+  test('begin with its lead-in, at the very times of the source', () => {
+    const { publish, clock, sink, ladder } = setUp();
+    const first = publish();
+    const sendFirst = twoTracks(first.publisher);
+    const advance = (ms: number): void => clock.advance(ms);
+    sendFirst(150, advance);
+    const second = publish({}, 'show', { ...RTMP_INFO, role: 'backup', session: 'session-2' });
+    const sendSecond = twoTracks(second.publisher);
+    for (let n = 0; n < 100; n++) {
+      sendFirst(1, () => {});
+      sendSecond(1, advance);
+    }
+    first.publisher.close('disconnected');
+    sendSecond(30, advance);
+    const source = sink().samples('video');
+    const leadIn = source.filter((sample) => sample.leadIn);
+    expect(leadIn.length).toBeGreaterThan(20);
+    const pts = (samples: readonly { readonly pts: number }[]): number[] =>
+      samples.map((sample) => sample.pts);
+    expect(pts(ladder.rung('360p').arrivals)).toEqual(
+      pts(source).slice(0, ladder.rung('360p').arrivals.length),
+    );
+    expect(ladder.pts('360p')).toEqual(expect.arrayContaining(pts(leadIn)));
   });
 });

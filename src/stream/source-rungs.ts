@@ -152,7 +152,7 @@ function keyOf({ sourceMs }: SourceSample): number {
 }
 
 function placeLike({ compositionMs, sample: lead }: Placed, rung: SourceSample): Sample {
-  const differenceMs = rung.compositionMs - compositionMs;
+  const differenceMs = lead.leadIn ? 0 : rung.compositionMs - compositionMs;
   const shift = Math.abs(differenceMs) < SAME_OFFSET_MS ? 0 : Math.round(differenceMs * TICKS_PER_MS);
   return {
     kind: 'video',

@@ -60,6 +60,10 @@ export interface Sample {
   /** True for an IDR picture; always true for audio. */
   readonly key: boolean;
   readonly data: Uint8Array;
+  /** Whether the next sample is a key frame, where that is known because it has come: at a variable frame rate. */
+  readonly nextKey?: boolean | undefined;
+  /** The picture's time was shown already, by a publisher before: it lasts a tick, only to decode what comes after. */
+  readonly leadIn?: boolean;
 }
 
 /** Why a new timeline began: it decides whether players are told of a discontinuity. */
@@ -80,6 +84,13 @@ export interface Timeline {
   readonly audio: AudioTrack | undefined;
   /** Epoch time of the first sample's presentation, milliseconds, fractional. */
   readonly startMs: number;
+  /** The video begins with pictures of a time before `startMs`; see {@link Sample.leadIn}. */
+  readonly leadIn?: LeadInFacts | undefined;
+}
+
+export interface LeadInFacts {
+  /** The true time of the first key frame, which tells the phase of those that follow; ticks of the video. */
+  readonly keyTicks: number;
 }
 
 export type EventKind = 'scte35' | 'id3' | 'klv';

@@ -157,7 +157,7 @@ export class WarmUp {
     if (this.#keys === 0) this.#forgetOldAudio(latest.sourceMs - AUDIO_KEPT_MS);
     else if (latest.kind === 'video' && latest.key) this.#rollTo(latest);
     // A GOP that does not fit cannot be begun with; the next one may.
-    else if (this.#isFull || this.#samples[0]?.kind !== 'video') this.#replaceSamples([]);
+    else if (this.#isFull || !this.#beginsWithKey) this.#replaceSamples([]);
   }
 
   result(): WarmUpResult {
@@ -176,6 +176,11 @@ export class WarmUp {
 
   get #isFull(): boolean {
     return this.#sizeBytes >= this.#options.maxBytes || this.#samples.length >= MAX_SAMPLES;
+  }
+
+  /** Audio may stand before it. */
+  get #beginsWithKey(): boolean {
+    return this.#samples.find(({ kind }) => kind === 'video')?.key === true;
   }
 
   /** Begins with a key frame that just came; audio of its time may have come before it. */

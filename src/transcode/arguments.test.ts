@@ -12,6 +12,7 @@ const INPUT: ArgumentsInput = {
   format: 'flv',
   source: { width: 1280, height: 720 },
   frameTicks: 3003,
+  gopTicks: 180_180,
   rungs: RUNGS,
   cores: 2,
 };
@@ -44,6 +45,21 @@ describe("the encoder's arguments", () => {
         '-f flv -flvflags no_duration_filesize -flush_packets 1 pipe:4',
       ].join(' '),
     );
+  });
+
+  it('ask for key frames a segment apart where the source may have none for longer', () => {
+    const longest = (frameTicks: number | undefined, gopTicks: number | undefined, segmentMs?: number) =>
+      valuesOf(
+        buildArguments({ ...INPUT, frameTicks, gopTicks, options: { ...INPUT.options, segmentMs } }),
+        '-g',
+      );
+    expect(longest(3000, undefined, 2000)).toEqual(['60', '60']);
+    expect(longest(3003, undefined, 2000)).toEqual(['60', '60']);
+    expect(longest(1501.5, undefined, 6000)).toEqual(['360', '360']);
+    expect(longest(undefined, undefined, 2000)).toEqual(['60', '60']);
+    // Regular key frames are where segments begin.
+    expect(longest(3000, 360_000, 2000)).toEqual(['2000000000', '2000000000']);
+    expect(longest(3000, undefined)).toEqual(['2000000000', '2000000000']);
   });
 
   it('need no split for one rung', () => {

@@ -10,12 +10,14 @@ export interface RungOutput extends Rung {
 }
 
 export interface ArgumentsInput {
-  readonly options: Pick<LadderOptions, 'encoder' | 'preset' | 'vaapiDevice'>;
+  readonly options: Pick<LadderOptions, 'encoder' | 'preset' | 'vaapiDevice' | 'segmentMs'>;
   /** Of what is fed on standard input. */
   readonly format: 'flv' | 'matroska';
   readonly source: { readonly width: number; readonly height: number };
   /** Ticks of 90 kHz a frame, may be fractional; undefined when the rate varies. */
   readonly frameTicks: number | undefined;
+  /** Ticks from key frame to key frame of the source; undefined when it is irregular, or too long to be known. */
+  readonly gopTicks: number | undefined;
   /** At least one. */
   readonly rungs: readonly RungOutput[];
   readonly cores: number;
@@ -64,6 +66,7 @@ export function buildArguments(input: ArgumentsInput): string[] {
         bitrateBps: rung.bitrateBps,
         frameRate: fractionOf(input.frameTicks),
         threads: encoderThreads(rung.width, rung.height, input.cores),
+        longestGopFrames: longestGopFrames(input),
         preset: input.options.preset,
       }),
       ...['-f', 'flv', '-flvflags', 'no_duration_filesize', '-flush_packets', '1'],
@@ -82,6 +85,17 @@ function filterGraph(rungs: readonly RungOutput[], lastFilters: string): string 
   return [`[0:v]split=${rungs.length}${rungs.map((_, index) => `[s${index}]`).join('')}`, ...chains].join(
     ';',
   );
+}
+
+/**
+ * Segments of a source whose key frames are regular begin with them. Those of any other are cut every so many frames
+ * when none comes: there the rungs have key frames of their own, counted from the last that the source had. Frames
+ * that are lost, or an encoder that is replaced, put that count out until the source's next key frame; the segments are
+ * then whole but not independent, as the source's are.
+ */
+function longestGopFrames({ options, frameTicks, gopTicks }: ArgumentsInput): number | undefined {
+  if (gopTicks !== undefined || options.segmentMs === undefined) return undefined;
+  return Math.max(1, Math.round((options.segmentMs * rateOf(frameTicks)) / 1000));
 }
 
 function fractionOf(

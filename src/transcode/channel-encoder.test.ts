@@ -554,3 +554,60 @@ describe('the farm', () => {
     expect(world.clock.pendingTimers).toBe(0);
   });
 });
+
+describe('a publisher that takes over in the middle of its GOP', () => {
+  /** A GOP whose first `count` frames were shown already, of another publisher: each lasts a tick, but the last. */
+  function squeezed(samples: readonly Sample[], startTicks: number, count: number): Sample[] {
+    return samples.map((sample, n) => {
+      if (n >= count) return sample;
+      const dts = startTicks + n;
+      const isHeld = n === count - 1;
+      const duration = isHeld ? (samples[count]?.dts ?? 0) - dts : 1;
+      return { ...sample, dts, pts: dts, duration, ...(!isHeld && { leadIn: true }) };
+    });
+  }
+
+  it('has its lead-in decoded, and nothing encoded before the first picture that is seen', async () => {
+    const world = open();
+    const before = frames(3);
+    await begin(world);
+    await world.feed(before);
+    const startMs = EPOCH_MS + 3000;
+    const startTicks = startMs * 90;
+    const after = squeezed(frames(4, startMs - 1000), startTicks, 31);
+    await begin(
+      world,
+      timeline(
+        { video: videoTrack() },
+        { reason: 'resume', startMs, leadIn: { keyTicks: startTicks - 90_000 } },
+      ),
+    );
+    await world.feed(after);
+    world.fanOut.away();
+    await world.settle();
+    const shown = after.filter(({ leadIn }) => !leadIn);
+    expect(world.encoders.at(-1)?.taken).toBe(after.length);
+    for (const id of IDS) {
+      expect(world.sink.pts(id)).toEqual([...ptsOf(before), ...ptsOf(shown)]);
+      expect(world.sink.keys(id)).toContain(shown[0]?.pts);
+    }
+    await world.farm.close();
+  });
+
+  it('has its lead-in decoded again when the encoder dies in that GOP', async () => {
+    const world = open();
+    const startTicks = EPOCH_MS * 90;
+    const all = squeezed(frames(3, EPOCH_MS - 1000), startTicks, 31);
+    const leadIn = { keyTicks: startTicks - 90_000 };
+    await begin(world, timeline({ video: videoTrack() }, { startMs: EPOCH_MS, leadIn }));
+    await world.feed(all.slice(0, 40));
+    world.encoders[0]?.exit();
+    await world.settle();
+    await world.feed(all.slice(40));
+    world.fanOut.away();
+    await world.settle();
+    expect(world.encoders).toHaveLength(2);
+    for (const id of IDS) expect(world.sink.pts(id)).toEqual(ptsOf(all.filter((sample) => !sample.leadIn)));
+    await world.farm.close();
+  });
+});

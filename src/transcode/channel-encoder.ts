@@ -273,7 +273,11 @@ export class ChannelEncoder implements Channel, SessionHost {
   }
 
   #startSession(ladder: Ladder, nearPts: number): void {
-    const rungs = this.#rungsOf(ladder).map((rung) => ({ rung, afterPts: this.#delivery.lastPts(rung) }));
+    const shownPts = beforeLeadIn(ladder.timeline);
+    const rungs = this.#rungsOf(ladder).map((rung) => {
+      const lastPts = this.#delivery.lastPts(rung) ?? shownPts;
+      return { rung, afterPts: lastPts && Math.max(lastPts, shownPts ?? 0) };
+    });
     const session = new EncoderSession(
       { source: ladder.video, rungs, nearPts, maxSessionMs: this.#deps.maxSessionMs },
       this.#deps,
@@ -442,6 +446,11 @@ export class ChannelEncoder implements Channel, SessionHost {
     this.#input.close();
     for (const session of this.#open) session.kill();
   }
+}
+
+/** The pictures of a lead-in are decoded but not encoded: up to where; undefined when there is none. */
+function beforeLeadIn({ leadIn, startMs }: Timeline): number | undefined {
+  return leadIn && Math.round((startMs - 1) * TICKS_PER_MS);
 }
 
 function idsOf(rungs: readonly Rung[]): string {

@@ -62,6 +62,11 @@ const TICKS_PER_MS = 90;
 const VIDEO_TIMESCALE = 90_000;
 /** Where the fed file's clock starts: room for decode times that lie before the first presentation. */
 const LEAD_MS = 10_000;
+/**
+ * Pictures of a lead-in last a tick: they are fed a millisecond apart, so long before the place where they stand that
+ * they are told apart and none is taken for a picture that is to be encoded.
+ */
+const LEAD_IN_MS = 3500;
 /** Frames a decoder may rightly hold when there are B-frames; without them one may be lost to it. */
 const REORDER_DEPTH = 16;
 const LOST_FRAMES = 1;
@@ -84,6 +89,8 @@ export class EncoderSession {
   #firstAtMs: number | undefined;
   #newestFedPts: number | undefined;
   #lastDtsMs = 0;
+  /** Where the lead-in begins that is being fed, if one is. */
+  #leadInTicks: number | undefined;
   #blocked = false;
   #over = false;
   #malformed = false;
@@ -173,13 +180,13 @@ export class EncoderSession {
   /** Feeds a frame, in decode order; the first must be a key frame. */
   feed(sample: Sample): void {
     if (this.#over) return;
-    const ptsMs = this.#fed.msOf(sample.pts);
-    const wantedMs = this.#fed.msOf(sample.dts) - this.#input.decodeShiftMs;
+    const ptsMs = this.#msOf(sample, sample.pts);
+    const wantedMs = this.#msOf(sample, sample.dts) - this.#input.decodeShiftMs;
     const dtsMs = Math.max(this.#lastDtsMs + 1, Math.min(wantedMs, ptsMs));
     if (sample.pts !== sample.dts) this.#reorders = true;
     this.#lastDtsMs = dtsMs;
     this.#newestFedPts = Math.max(this.#newestFedPts ?? sample.pts, sample.pts);
-    this.#remember(sample);
+    if (!sample.leadIn) this.#remember(sample);
     this.#deps.metrics.framesIn.inc();
     const { key, data } = sample;
     // FLV cannot say that a frame is shown before it is decoded; the other format has no decode times.
@@ -209,6 +216,7 @@ export class EncoderSession {
       format: this.#input.format,
       source,
       frameTicks: source.cadence.frameTicks,
+      gopTicks: source.cadence.gopTicks,
       cores,
       rungs: rungs.map(({ rung, afterPts }) => {
         const fromMs = afterPts === undefined ? 0 : this.#fed.msOf(afterPts) + 1;
@@ -231,6 +239,13 @@ export class EncoderSession {
 
   #write(bytes: Uint8Array): void {
     if (!this.#process.write(bytes)) this.#blocked = true;
+  }
+
+  /** The millisecond of the fed file for a time of a sample. */
+  #msOf({ leadIn, pts }: Sample, ticks: number): number {
+    if (!leadIn) return this.#fed.msOf(ticks);
+    const start = (this.#leadInTicks ??= pts);
+    return this.#fed.msOf(start) - LEAD_IN_MS + Math.min(ticks - start, LEAD_IN_MS - 1);
   }
 
   #remember(sample: Sample): void {

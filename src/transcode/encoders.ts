@@ -8,6 +8,8 @@ export interface EncoderSettings {
   /** Threads of an encoder that runs on the CPU. */
   readonly threads: number;
   readonly preset: LadderOptions['preset'];
+  /** Frames after which a key frame is made although the source has none; undefined: never. */
+  readonly longestGopFrames?: number | undefined;
 }
 
 /** How ffmpeg is asked to use one encoder. */
@@ -23,18 +25,18 @@ export interface EncoderRecipe {
 }
 
 /**
- * Longest GOP, frames: only the source decides where key frames are. Some encoders hold it in 16 bits, so that they
- * make one of their own after half an hour without any.
+ * Longest GOP, frames, where only the source decides where key frames are. Some encoders hold it in 16 bits, so that
+ * they make one of their own after half an hour without any.
  */
 const NEVER = '2000000000';
 const NEVER_IN_16_BITS = '65535';
 
-/** Constant bit rate within a second, key frames exactly where the source has them, no B-frames. */
+/** Constant bit rate within a second, key frames where the source has them and where it has none for long, no B-frames. */
 function common(name: EncoderName, settings: EncoderSettings, longestGop = NEVER): string[] {
   const rate = `${settings.bitrateBps}`;
   return [
     ...['-c:v', name, '-profile:v', 'main', '-b:v', rate, '-maxrate', rate, '-bufsize', rate],
-    ...['-bf', '0', '-g', longestGop, '-force_key_frames', 'source'],
+    ...['-bf', '0', '-g', `${settings.longestGopFrames ?? longestGop}`, '-force_key_frames', 'source'],
   ];
 }
 

@@ -34,4 +34,9 @@ export interface LadderOptions {
   readonly startTimeoutMs: number;
   /** Lag behind the source above which an encoder is too slow. */
   readonly maxLagMs: number;
+  /**
+   * How long segments are to be: the rungs of a source that has no key frames for longer get some of their own.
+   * Undefined: key frames only where the source has them.
+   */
+  readonly segmentMs?: number | undefined;
 }

@@ -1,12 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { Fetcher } from './fetcher.ts';
 import type { Finding, FindingLog } from './finding.ts';
+import type { CounterBoard } from './media/counter-board.ts';
 
 /** What every part of a validation works with. */
 export interface ValidationContext {
   readonly fetcher: Fetcher;
   readonly clock: Clock;
   readonly log: FindingLog;
+  /** Counters seen so far: of all renditions together, for they may share a key. */
+  readonly counters: CounterBoard;
   /** `clock.monotonicMs()` at which watching a live presentation ends. A VOD one is read whole, but not past it. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
@@ -66,6 +69,29 @@ export interface TrackFacts {
   readonly height: number | undefined;
   /** Bytes of a NAL unit's length in front of it; undefined for other than unencrypted H.264 and H.265. */
   readonly nalLengthSize: number | undefined;
+  /** Of a protected track (`encv`, `enca`); undefined when it is in the clear. */
+  readonly protection: ProtectionFacts | undefined;
+}
+
+/** What the `sinf` of a protected track says. */
+export interface ProtectionFacts {
+  /** scheme_type of `schm`; undefined when there is none. */
+  readonly scheme: string | undefined;
+  /** `tenc`: holds for samples of which no group says otherwise; undefined when there is none that can be read. */
+  readonly encryption: SampleEncryption | undefined;
+}
+
+/** How samples are encrypted, of `tenc` or of a `seig` group (ISO/IEC 23001-7 6, 8.2). */
+export interface SampleEncryption {
+  readonly isProtected: boolean;
+  /** Blocks of 16 bytes that are encrypted and left clear by turns; both 0: no pattern. */
+  readonly cryptBlocks: number;
+  readonly skipBlocks: number;
+  /** 0: the IV is constant. */
+  readonly ivBytes: number;
+  /** 32 hex digits, lower case. */
+  readonly kid: string;
+  readonly constantIvBytes: number;
 }
 
 /** What an initialization segment turned out to be; handed to the checks of its media segments. */
@@ -93,6 +119,14 @@ export interface MediaExpectations {
    * `startWithSAP`); undefined: it says nothing. LL-HLS parts are judged by the caller from the facts.
    */
   readonly startsWithSync: boolean | undefined;
+  /** Where counters of `cenc` are compared; without it they are not. */
+  readonly counters?: CounterLog | undefined;
+}
+
+/** Where the counters of one resource go. */
+export interface CounterLog {
+  readonly board: CounterBoard;
+  readonly url: string;
 }
 
 /** One track of a run of fragments. */
@@ -126,6 +160,8 @@ export interface MediaFacts {
   readonly fragmentCount: number;
   /** Brands of the first `styp`. */
   readonly brands: readonly string[];
+  /** Key ids (32 hex digits) that its protected samples need, each once. */
+  readonly kids: readonly string[];
 }
 
 /** Exported by `media/check-init-segment.ts`. Undefined when the bytes are no initialization segment at all (told). */

@@ -1,5 +1,10 @@
-/** `error`: breaks a MUST, or players. `warning`: breaks a SHOULD, or costs latency. */
-export type Severity = 'error' | 'warning';
+/**
+ * `error`: breaks a MUST, or players. `warning`: breaks a SHOULD, or costs latency. `info`: is allowed, and good to
+ * know when something else is looked for.
+ */
+export type Severity = 'error' | 'warning' | 'info';
+
+const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
 
 /** One thing that is wrong with a presentation. */
 export interface Finding {
@@ -42,10 +47,10 @@ export class FindingLog {
     this.#byKey.set(key, { ...finding, message: clip(finding.message), count: 1 });
   }
 
-  /** Errors first, each group in the order in which it was first seen. */
+  /** Errors first, infos last, each group in the order in which it was first seen. */
   get findings(): readonly CountedFinding[] {
     const all = [...this.#byKey.values()];
-    return [...all.filter((f) => f.severity === 'error'), ...all.filter((f) => f.severity === 'warning')];
+    return SEVERITIES.flatMap((severity) => all.filter((finding) => finding.severity === severity));
   }
 
   #last(finding: Finding): CountedFinding | undefined {

@@ -147,10 +147,10 @@ describe('a playlist', () => {
   });
 
   it('gives each segment the keys that stood before it', () => {
-    const text = `${head}#EXT-X-KEY:METHOD=A\n#EXT-X-KEY:METHOD=B\n#EXTINF:2,\n1\n#EXT-X-KEY:METHOD=C\n#EXTINF:2,\n2\n`;
+    const text = `${head}#EXT-X-KEY:METHOD=A,KEYFORMAT="a"\n#EXT-X-KEY:METHOD=B,KEYFORMAT="b"\n#EXTINF:2,\n1\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:2,\n2\n`;
     const playlist = parsePlaylist(Buffer.from(text), 'http://origin.test/a.m3u8');
     const segments = 'segments' in playlist ? playlist.segments : [];
-    expect(segments.map(({ keys }) => keys.map(({ method }) => method))).toEqual([['A', 'B'], ['C']]);
+    expect(segments.map(({ keys }) => keys.map(({ method }) => method))).toEqual([['A', 'B'], ['NONE']]);
   });
 });
 

@@ -19,6 +19,7 @@ export function renderJsonReport(report: ValidationReport): string {
       watchedSeconds: Math.round(watchedSeconds * 1000) / 1000,
       errors: countOf(findings, 'error'),
       warnings: countOf(findings, 'warning'),
+      infos: countOf(findings, 'info'),
       findings: findings.map(({ rule, severity, clause, message, url: where, count }) => ({
         rule,
         severity,
@@ -44,12 +45,13 @@ export function renderTextReport(report: ValidationReport): string[] {
   const kind = [watched.lowLatency ? 'low-latency ' : '', watched.format === 'hls' ? 'HLS' : 'DASH'].join('');
   const errors = countOf(findings, 'error');
   const warnings = countOf(findings, 'warning');
+  const infos = countOf(findings, 'info');
   return [
     ...findings.map(findingLine),
     ...(findings.length > 0 ? [''] : []),
     `${kind}, ${watched.live ? 'live' : 'on demand'}, watched for ${watchedSeconds.toFixed(1)} s: ${printable(url)}`,
     ...watched.renditions.map(renditionLine),
-    `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`,
+    `${plural(errors, 'error')}, ${plural(warnings, 'warning')}${infos > 0 ? `, ${plural(infos, 'info')}` : ''}`,
   ];
 }
 

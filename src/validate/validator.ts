@@ -5,6 +5,7 @@ import { validateDash } from './dash/validate-dash.ts';
 import type { FetchResult, Fetcher } from './fetcher.ts';
 import { FindingLog, type CountedFinding } from './finding.ts';
 import { validateHls } from './hls/validate-hls.ts';
+import { CounterBoard } from './media/counter-board.ts';
 
 const MANIFEST_TIMEOUT_MS = 10_000;
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
@@ -41,7 +42,14 @@ export async function validatePresentation(
   const log = new FindingLog();
   const manifest = await fetchManifest(url, fetcher, signal);
   const startedMs = clock.monotonicMs();
-  const context: ValidationContext = { fetcher, clock, log, signal, deadlineMs: startedMs + seconds * 1000 };
+  const context: ValidationContext = {
+    fetcher,
+    clock,
+    log,
+    counters: new CounterBoard(),
+    signal,
+    deadlineMs: startedMs + seconds * 1000,
+  };
   const text = new TextDecoder().decode(manifest.body);
   const watched = isMpd(text) ? await validateDash(context, url, text) : await validateHls(context, url);
   return { url, watched, watchedSeconds: (clock.monotonicMs() - startedMs) / 1000, findings: log.findings };

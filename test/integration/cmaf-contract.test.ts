@@ -185,23 +185,36 @@ describe('the order of CMAF ingest', () => {
     expect(await cmaf.metric('ingest_cmaf_duplicate_samples_total')).toBe(30);
   });
 
-  it('lets a segment not overtake its init while both are being asked about', async () => {
-    const waits = [200, 0];
+  it('asks about a segment only once it has the answer about its init, which it could overtake else', async () => {
+    const said: string[] = [];
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
     const cmaf = await start({
-      options: { gatherMs: 0 },
       authoriser: {
-        async authorise({ key }) {
-          await new Promise((resolve) => {
-            setTimeout(resolve, waits.shift() ?? 0);
-          });
+        async authorise({ key, query }) {
+          said.push(`${query}?`);
+          if (query === 'init') await answered;
+          said.push(`${query}!`);
           return { allow: true, stream: key };
         },
       },
     });
-    const init = statusOf(cmaf, 'studio/v.cmfv', initBytes([VIDEO]));
-    await until(() => waits.length === 1, 'the first question');
-    const statuses = await Promise.all([init, statusOf(cmaf, 'studio/v.cmfv', video(0))]);
-    expect(statuses).toEqual([200, 200]);
+    const put = (query: string, body: Uint8Array) =>
+      cmaf.ingest.handle({
+        ...{ method: 'PUT', path: '/ingest/studio/v.cmfv', query, remoteAddress: '127.0.0.1' },
+        header: (name) => bearer('studio')[name] ?? '',
+        bodyPieces: async function* () {
+          yield body;
+        },
+      });
+    const replies = [put('init', initBytes([VIDEO])), put('segment', video(0))];
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(said).toEqual(['init?']);
+    answer();
+    expect((await Promise.all(replies)).map(({ error }) => error?.code)).toEqual([undefined, undefined]);
+    expect(said).toEqual(['init?', 'init!', 'segment?', 'segment!']);
   });
 
   it('numbers several video tracks by their size and rate, the best first', async () => {

@@ -29,7 +29,8 @@ import { until } from '../support/until.ts';
 
 /**
  * What an encoder makes of odd media. The stream's time is its own and goes by at once; the encoder is a real one.
- * `SABOTAGE`: `lose-frames` leaves one of forty out on its way to the hub; `heal` sends a picture of lawful size.
+ * `SABOTAGE`: `lose-frames` leaves one of forty out on its way to the hub; `heal` sends a picture of lawful size;
+ * `source-keys` has key frames only where the source has them.
  */
 const SABOTAGE = process.env['SABOTAGE'] ?? '';
 const RUNG = '90p';
@@ -67,7 +68,13 @@ async function encode(tags: readonly OddTag[], endMs?: number): Promise<Encoded>
     farm.attach(stream, sink),
   );
   const farm = new EncoderFarm(
-    { ...LADDER, rungs: [{ height: 90, bitrateBps: 100_000 }], watchdogMs: 20_000, startTimeoutMs: 20_000 },
+    {
+      ...LADDER,
+      rungs: [{ height: 90, bitrateBps: 100_000 }],
+      watchdogMs: 20_000,
+      startTimeoutMs: 20_000,
+      segmentMs: SABOTAGE === 'source-keys' ? undefined : 2000,
+    },
     {
       clock: systemClock,
       log: createMemoryLog(),
@@ -164,6 +171,17 @@ describe('the rung of an odd source', () => {
     const { sink } = await encode(clips.long);
     const sent = frames(clips.long, 'video').length;
     expect(sink.rung(RUNG).arrivals.length).toBeGreaterThanOrEqual(sent - 2);
+    // Nobody waits longer for a picture than a segment lasts.
+    const [first = 0, ...keys] = sink.keys(RUNG);
+    expect(keys.map((pts) => (pts - first) / 90_000)).toEqual(
+      Array.from({ length: 15 }, (_, n) => 2 * n + 2),
+    );
+  });
+
+  it('F20: has key frames where the source has them, and no others, when these are regular', async () => {
+    const { sink } = await encode(clips.plain);
+    const [first = 0, ...keys] = sink.keys(RUNG);
+    expect(keys.map((pts) => (pts - first) / 90_000)).toEqual([2, 4, 6]);
   });
 });
 

@@ -14,7 +14,8 @@ const CUT_WITHIN_MS = 5_000;
 let server: TestServer;
 let token: string;
 beforeEach(async () => {
-  server = await startServer();
+  // The publishers here say nothing while other programs run, which takes as long as the machine is busy.
+  server = await startServer({ set: ['rtmp.silenceTimeoutMs=60000'] });
   token = (await readFile(join(server.dataDir, 'secrets', 'admin.token'), 'utf8')).trim();
 });
 afterEach(() => server.close());

@@ -161,6 +161,26 @@ describe('publishing', () => {
     expect((await publisherOf(rtmp)).closes).toEqual(['unpublished']);
   });
 
+  it('lets a publisher that said goodbye close the connection by itself, for a second', async () => {
+    const clock = new FakeClock();
+    const rtmp = await start({ clock });
+    const client = await RtmpTestClient.publishing(rtmp.port, 'good');
+    // As GStreamer does it; what comes after the first goodbye changes nothing any more.
+    client.command('FCUnpublish', 9, null, 'good');
+    await client.untilStatus('NetStream.Unpublish.Success');
+    client.command('deleteStream', 10, null, 1);
+    client.send({ payload: videoFrame('late') });
+    expect((await publisherOf(rtmp)).closes).toEqual(['unpublished']);
+    clock.advance(999);
+    const other = await RtmpTestClient.publishing(rtmp.port, 'good');
+    expect([client.closedAtMs, rtmp.server.sessionCount]).toEqual([undefined, 2]);
+    clock.advance(1);
+    await client.untilClosed();
+    await until(() => rtmp.server.sessionCount === 1, 'the session to go');
+    expect(rtmp.hub.publishers.map(({ samples }) => samples)).toEqual([[], []]);
+    other.end();
+  });
+
   it('ends as disconnected when the socket closes, and frees the stream for the next', async () => {
     const rtmp = await start();
     for (let i = 0; i < 3; i++) {

@@ -236,9 +236,12 @@ describe('SRT listener', () => {
         },
       },
     });
-    const from = await sender({ port: fixture.port, query: 'streamid=live/slow' });
+    const path = await impair({ target: fixture.port, seed: 1 });
+    const from = await sender({ port: path.port, query: 'streamid=live/slow' });
     await until(() => fixture.requests.length > 0, 'request');
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    const { up } = path.stats;
+    const asked = up.forwarded;
+    await until(() => up.forwarded >= asked + 4, 'the caller to ask four times more');
     expect([fixture.requests.length, fixture.hub.publishers.length]).toEqual([1, 0]);
     allow();
     const payload = await payloadOf(fixture, 'slow');

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
+import { callControl } from '../support/control-client.ts';
 import { sourceArgs } from '../support/ffmpeg.ts';
+import { impairUdp } from '../support/impair.ts';
 import { get, getText, listMedia } from '../support/live-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { SpliceInserter } from '../support/splice-inserter.ts';
@@ -9,6 +11,11 @@ import { spliceInsert } from '../support/splice-sections.ts';
 import { until } from '../support/until.ts';
 
 /** The whole server with a broadcaster on SRT, libsrt's: what goes in over UDP is watched over HTTP. */
+
+/** What the control API shows of a stream, as far as this test reads it. */
+interface ShownStream {
+  readonly publisher: { readonly srt: Readonly<Record<string, number>> } | null;
+}
 
 const closers: (() => unknown)[] = [];
 
@@ -91,6 +98,31 @@ describe('a broadcast over encrypted SRT', () => {
       );
     }, 'a segment with the message');
     expect(carried).toBe(true);
+  });
+
+  it('tells in the control API how the connection does', async () => {
+    const server = await start();
+    const key = (await server.publishUrl('studio')).split('/').at(-1) ?? '';
+    const path = await impairUdp({ target: server.ports.srt ?? 0, seed: 7, up: { loss: 0.05 } });
+    closers.push(() => path.close());
+    broadcast(`srt://127.0.0.1:${path.port}?streamid=publish:${key}&latency=400`);
+    const link = await until(async () => {
+      const { publisher } = (await callControl(server, 'GET', '/v1/streams/studio')) as ShownStream;
+      const { srt } = publisher ?? {};
+      const enough = (srt?.['receivedPackets'] ?? 0) > 300 && (srt?.['retransmittedPackets'] ?? 0) > 5;
+      return enough ? srt : undefined;
+    }, 'packets that were sent again');
+    expect(link['latencyMs']).toBe(400);
+    expect(link['lostPackets']).toBeGreaterThan(5);
+    expect(link['lossReportsSent']).toBeGreaterThan(0);
+    expect(link['droppedPackets']).toBeLessThan(link['lostPackets'] ?? 0);
+    expect(link['undecryptedPackets']).toBe(0);
+    // Of a path on this machine: measured, and not what stands there before.
+    expect(link['rttMs']).toBeGreaterThanOrEqual(0);
+    expect(link['rttMs']).toBeLessThan(100);
+    expect(link['receiveBps']).toBeGreaterThan(100_000);
+    expect(link['sendBps']).toBeGreaterThan(1000);
+    expect(link['sendBps']).toBeLessThan(link['receiveBps'] ?? 0);
   });
 
   it('is nobody without the passphrase', async () => {

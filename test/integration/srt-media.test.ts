@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PullSource } from '../../src/ingest/srt/srt-puller.ts';
+import { SRT_DEFAULTS } from '../../src/ingest/srt/srt-options.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { sourceArgs } from '../support/ffmpeg.ts';
 import { PASSPHRASE, type SrtFixture, type SrtFixtureOptions, startSrt } from '../support/srt-fixture.ts';
 import { CHUNK_BYTES, freeUdpPort } from '../support/srt-sender.ts';
@@ -43,8 +45,8 @@ function run(command: string, args: readonly string[]): Program {
   return { child, stderr: () => words, exited };
 }
 
-function ffmpegTo(port: number, query: string, args: readonly string[]): Program {
-  const url = `srt://127.0.0.1:${port}?${query}`;
+function ffmpegTo(port: number, query: string, args: readonly string[], host = '127.0.0.1'): Program {
+  const url = `srt://${host}:${port}?${query}`;
   return run('ffmpeg', [
     '-hide_banner',
     '-nostats',
@@ -102,6 +104,22 @@ describe('SRT from ffmpeg', () => {
     expect(fixture.hub.publishers[0]?.closes).toEqual([]);
   });
 
+  it('ends a publisher whose picture and sound it cannot carry, and names both codecs', async () => {
+    // The time for silence is longer than the test: the end has another reason.
+    const fixture = await start({ samples: true, options: { silenceTimeoutMs: 120_000 } });
+    const inputs = ['-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=30', '-f', 'lavfi', '-i', 'sine'];
+    ffmpegTo(fixture.port, 'streamid=good', [...inputs, '-c:v', 'mpeg2video', '-c:a', 'mp2', '-t', '30']);
+    await until(async () => (await fixture.closed())['codec_unsupported'], 'the end');
+    const [publisher] = fixture.hub.publishers;
+    expect([publisher?.closes, publisher?.samples, publisher?.announcements]).toEqual([['error'], [], []]);
+    const { fields } = fixture.log.find(({ message }) => message === 'SRT session ended') ?? {};
+    expect(fields).toMatchObject({
+      reason: 'codec_unsupported',
+      codec: 'MPEG-2 video, MPEG-1 audio',
+      stream: 'studio',
+    });
+  });
+
   it('ends a publisher that sends what is no MPEG-TS', async () => {
     const fixture = await start({ samples: true, options: { silenceTimeoutMs: 1_500 } });
     const source = ['-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=30', '-c:v', 'libx264', '-t', '20'];
@@ -112,18 +130,49 @@ describe('SRT from ffmpeg', () => {
   });
 });
 
+describe('SRT over IPv6', () => {
+  it.each([
+    ['IPv6 alone', '::1', '[::1]', /^\[::1\]:\d+$/],
+    ['every address, from IPv6', '::', '[::1]', /^\[::1\]:\d+$/],
+    ['every address, from IPv4', '::', '127.0.0.1', /127\.0\.0\.1\]?:\d+$/],
+  ])('is taken by a listener on %s', async (_on, host, from, address) => {
+    const fixture = await start({ samples: true, options: { host } });
+    const query = `streamid=publish:secret-a&passphrase=${PASSPHRASE}&pbkeylen=16`;
+    ffmpegTo(fixture.port, query, sourceArgs({ seconds: 20 }), from);
+    const publisher = await until(() => fixture.hub.publishers[0], 'publisher');
+    await until(() => publisher.samples.length > 50, 'media');
+    expect(publisher.info.remoteAddress).toMatch(address);
+  });
+
+  it('counts the connections of one address, whichever way it comes', async () => {
+    const options = { host: '::', maxConnectionsPerAddress: 1 };
+    const fixture = await start({ samples: true, options });
+    ffmpegTo(fixture.port, 'streamid=good-a', sourceArgs({ seconds: 20 }));
+    await until(() => fixture.hub.publishers[0], 'publisher');
+    const second = ffmpegTo(fixture.port, 'streamid=good-b', sourceArgs({ seconds: 20 }));
+    expect(await second.exited).not.toBe(0);
+    ffmpegTo(fixture.port, 'streamid=good-c', sourceArgs({ seconds: 20 }), '[::1]');
+    await until(() => fixture.hub.publishers.some(({ stream }) => stream === 'c'), 'the other address');
+    expect(fixture.hub.publishers.map(({ stream }) => stream)).toEqual(['a', 'c']);
+  });
+});
+
 describe('SRT that is pulled', () => {
+  interface Listener {
+    readonly port: number;
+    readonly feed: (bytes: Buffer) => void;
+    readonly stop: () => Promise<void>;
+  }
+
   /** srt-live-transmit as a listener that is fed by UDP. */
-  async function listener(
-    query: string,
-  ): Promise<{ port: number; feed: (bytes: Buffer) => void; stop: () => Promise<void> }> {
-    const [port, input] = [await freeUdpPort(), await freeUdpPort()];
+  async function listener(query: string, at: { host?: string; port?: number } = {}): Promise<Listener> {
+    const [port, input] = [at.port ?? (await freeUdpPort()), await freeUdpPort()];
     const from = `udp://127.0.0.1:${input}`;
     const program = run('srt-live-transmit', [
       `-chunk:${CHUNK_BYTES}`,
       '-loglevel:fatal',
       from,
-      `srt://127.0.0.1:${port}?mode=listener&${query}`,
+      `srt://${at.host ?? '127.0.0.1'}:${port}?mode=listener&${query}`,
     ]);
     const socket = createSocket('udp4');
     closers.push(() => socket.close());
@@ -178,6 +227,9 @@ describe('SRT that is pulled', () => {
     }
     await until(() => got.length >= sent.length, 'all chunks');
     expect(Buffer.concat(got).equals(Buffer.concat(sent))).toBe(true);
+    const { session, remoteAddress } = fixture.hub.publishers[0]?.info ?? {};
+    const shown = { session, stream: 'pulled', remoteAddress, stats: { packets: 200, undecrypted: 0 } };
+    expect(fixture.server.snapshots()).toMatchObject([shown]);
   });
 
   it('says that the passphrase is wrong, and tries again', async () => {
@@ -190,18 +242,48 @@ describe('SRT that is pulled', () => {
     expect(JSON.stringify(fixture.log)).not.toContain(PASSPHRASE);
   });
 
-  it('comes back when the source was gone', async () => {
-    const fixture = await start({ pulls: [source(await freeUdpPort())] });
-    await until(async () => (await fixture.closed())['pull_timeout'], 'no answer');
-    await fixture.server.close();
-    const from = await listener('');
-    const second = await start({
-      pulls: [source(from.port, { host: '127.0.0.1' })],
-      options: { peerIdleTimeoutMs: 2_000 },
-    });
-    await until(() => second.payloads[0], 'first connection');
-    await from.stop();
-    await until(async () => (await second.closed())['peer_idle'], 'end', 5_000);
-    expect(second.hub.publishers[0]?.closes).toEqual(['disconnected']);
+  it.each([
+    ['::1', '[::1]'],
+    ['0:0:0:0:0:0:0:1', '[::1]'],
+  ])('is fetched over IPv6 from %s', async (host, from) => {
+    const far = await listener('', { host: from });
+    const fixture = await start({ pulls: [source(far.port, { host })] });
+    const payload = await until(() => fixture.payloads[0], 'connection');
+    expect(fixture.hub.publishers[0]?.info.remoteAddress).toBe(`[::1]:${far.port}`);
+    far.feed(Buffer.alloc(CHUNK_BYTES, 7));
+    await until(() => payload.sizeBytes === CHUNK_BYTES, 'a chunk');
+  });
+
+  it('is fetched again when the far end dies and comes back, however long that takes', async () => {
+    const clock = new FakeClock();
+    const first = await listener('');
+    const fixture = await start({ clock, pulls: [source(first.port, { host: '127.0.0.1' })] });
+    /** The clock goes on in small steps, as fast as the condition is looked at. */
+    const pumped = <T>(condition: () => T | Promise<T>, what: string) =>
+      until(() => {
+        clock.advance(15);
+        return condition();
+      }, what);
+    const before = await pumped(() => fixture.payloads[0], 'the first connection');
+    first.feed(Buffer.alloc(CHUNK_BYTES, 1));
+    await pumped(() => before.sizeBytes === CHUNK_BYTES, 'a chunk');
+
+    await first.stop();
+    clock.advance(SRT_DEFAULTS.peerIdleTimeoutMs + 1000);
+    expect(await fixture.closed()).toEqual({ peer_idle: 1 });
+    expect(fixture.hub.publishers[0]?.closes).toEqual(['disconnected']);
+    // Nobody answers for some attempts.
+    await until(async () => {
+      clock.advance(500);
+      return ((await fixture.closed())['pull_timeout'] ?? 0) >= 3;
+    }, 'three attempts in vain');
+    expect(fixture.hub.publishers).toHaveLength(1);
+
+    const second = await listener('', { port: first.port });
+    const after = await pumped(() => fixture.payloads[1], 'the second connection');
+    second.feed(Buffer.alloc(CHUNK_BYTES, 2));
+    await pumped(() => after.sizeBytes === CHUNK_BYTES, 'a chunk after it');
+    expect(fixture.hub.publishers.map(({ stream }) => stream)).toEqual(['pulled', 'pulled']);
+    expect(fixture.hub.publishers[1]?.closes).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { FindingLog } from '../../src/validate/finding.ts';
 import { DATE_RANGE_RULES } from '../../src/validate/hls/date-range-rules.ts';
+import { KEY_TEXT_RULES } from '../../src/validate/hls/key-rules.ts';
 import { MEDIA_RULES } from '../../src/validate/hls/media-rules.ts';
 import { MULTIVARIANT_RULES } from '../../src/validate/hls/multivariant-rules.ts';
 import { isMultivariant, parsePlaylist } from '../../src/validate/hls/parse-playlist.ts';
@@ -105,6 +106,7 @@ export function brokenInText(text: string | Uint8Array): string[] {
   const found = [
     ...broken(TEXT_RULES, playlist),
     ...broken(MEDIA_RULES, playlist),
+    ...broken(KEY_TEXT_RULES, playlist),
     ...broken(PART_RULES, playlist),
     ...broken(DATE_RANGE_RULES, playlist),
   ];

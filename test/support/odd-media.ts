@@ -162,6 +162,15 @@ export function gap(fromMs: number, forMs: number): Mutator {
   return filtered((tag) => isHeader(tag) || tag.trueMs < fromMs || tag.trueMs >= fromMs + forMs);
 }
 
+/** Nothing of one kind is sent for so long. */
+export function pause(kind: 'video' | 'audio', fromMs: number, forMs: number): Mutator {
+  const hole = gap(fromMs, forMs);
+  return (tags) => {
+    const left = new Set(hole(tags));
+    return tags.filter((tag) => tag.kind !== kind || left.has(tag));
+  };
+}
+
 /** A variable rate: every frame moved by up to so much, order kept, B-frames excluded. */
 export function uneven(seed: number, upToMs: number): Mutator {
   const random = seededRandom(seed);

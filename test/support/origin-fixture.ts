@@ -5,7 +5,8 @@ import type { PageFiles } from '../../src/origin/page-files.ts';
 import { PackagerMetrics } from '../../src/packager/packager-metrics.ts';
 import { LivePeriod, type Programme } from '../../src/packager/period-factory.ts';
 import { LiveRendition, type LiveSegment, WindowStore } from '../../src/packager/window-store.ts';
-import type { LiveWindow, Period, SegmentPlan } from '../../src/stream/live-window.ts';
+import type { LiveWindow, SegmentPlan } from '../../src/stream/live-window.ts';
+import type { PlaybackScope } from '../../src/origin/path-scope.ts';
 import { FakeClock } from './fake-clock.ts';
 import { exchange, type FakeRequestInit, type FakeResponse } from './fake-exchange.ts';
 import { createMemoryLog } from './memory-log.ts';
@@ -36,6 +37,8 @@ export class OriginFixture {
   readonly turns: (() => void)[] = [];
   readonly windows = new Map<string, LiveWindow>();
   readonly known = new Set<string>();
+  /** What path tokens there are. */
+  readonly tokens = new Map<string, PlaybackScope>();
   readonly #firstNumber: number;
   #periods = 0;
 
@@ -57,13 +60,14 @@ export class OriginFixture {
         log: this.log,
         metrics: this.metrics,
         pages,
+        pathTokens: (token) => this.tokens.get(token),
         yieldTurn: (turn) => void this.turns.push(turn),
       },
     );
   }
 
   /** Begins a period at the end of what there is; `continues` names the one it runs on from, if it does. */
-  beginPeriod(continues?: string): Period {
+  beginPeriod(continues?: string, rekeyed = false): LivePeriod {
     this.#periods += 1;
     const number = this.#nextNumber('video');
     const id = `p${this.#periods}`;
@@ -80,7 +84,14 @@ export class OriginFixture {
       maxSegmentTicks: 3 * TIMESCALE.video,
     };
     const startTicks = number * 2 * TIMESCALE.video;
-    const period = new LivePeriod(programme, { id, startTicks, startNumber: number, continues });
+    const period = new LivePeriod(programme, {
+      id,
+      startTicks,
+      startNumber: number,
+      continues,
+      rekeyed,
+      cipher: undefined,
+    });
     this.window.addPeriod(period);
     for (const kind of ['audio', 'video'] as const) {
       if (this.window.rendition(kind)) continue;

@@ -1,5 +1,6 @@
 import { Metrics } from '../../src/base/metrics.ts';
 import { PackagerMetrics } from '../../src/packager/packager-metrics.ts';
+import type { OwnerKeys } from '../../src/drm/content-key.ts';
 import {
   DEFAULT_PACKAGER_OPTIONS,
   type PackagerOptions,
@@ -35,12 +36,18 @@ export class PackagerBench {
   readonly packager: StreamPackager;
   #subscribed = false;
 
-  constructor(options: Partial<PackagerOptions> = {}, journal = new MemoryJournal()) {
+  constructor(options: Partial<PackagerOptions> = {}, journal = new MemoryJournal(), keys?: OwnerKeys) {
     this.journal = journal;
     this.packager = new StreamPackager(
       'cam',
       { ...DEFAULT_PACKAGER_OPTIONS, ...options },
-      { clock: this.clock, log: this.log, metrics: new PackagerMetrics(this.metrics), journal },
+      {
+        clock: this.clock,
+        log: this.log,
+        metrics: new PackagerMetrics(this.metrics),
+        journal,
+        encryptionOf: () => keys && { keys, clearAudio: false },
+      },
     );
   }
 

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { Metrics } from '../../src/base/metrics.ts';
+import type { ProtectionScheme, TrackProtection } from '../../src/media/protection.ts';
 import { ORIGIN_DEFAULTS } from '../../src/origin/origin-options.ts';
 import { Origin } from '../../src/origin/origin.ts';
 import { PackagerMetrics } from '../../src/packager/packager-metrics.ts';
@@ -10,6 +11,11 @@ import type { ChunkArrival, Fetcher, FetchOptions, FetchOutcome } from '../../sr
 import { validatePresentation, type ValidationReport } from '../../src/validate/validator.ts';
 import { FakeClock } from './fake-clock.ts';
 import { exchange, type FakeResponse } from './fake-exchange.ts';
+import type { ContentKey } from '../../src/drm/content-key.ts';
+import { systemBox } from './encrypted-media.ts';
+import { FakeKeys } from './fake-keys.ts';
+import { CLEARKEY } from './protection.ts';
+import { concat } from './media-bytes.ts';
 import { createMemoryLog } from './memory-log.ts';
 import {
   audioSamples,
@@ -229,8 +235,34 @@ export interface LiveOptions {
   readonly endAfterSeconds?: number;
   /** The publisher goes away, so many seconds after validation began, and comes back with a key frame. */
   readonly outage?: { readonly fromSeconds: number; readonly toSeconds: number };
+  /** Encrypted, with other keys at each multiple of `rotationSeconds`. */
+  readonly encryption?: {
+    readonly scheme: ProtectionScheme;
+    readonly rotationSeconds: number;
+    readonly clearAudio?: boolean;
+  };
   /** Served over TLS with this protocol. */
   readonly protocol?: string;
+}
+
+const COMMON_SYSTEM = '1077efecc0b24d02ace33c1e52e2fb4b';
+const WIDEVINE_SYSTEM = 'edef8ba979d64acea3c827dcd51d21ed';
+
+/** Keys that two systems are told of, in boxes that can be read. */
+class SignalledKeys extends FakeKeys {
+  override protection(key: ContentKey): TrackProtection {
+    const pssh = systemBox(COMMON_SYSTEM, [key.kid], new Uint8Array());
+    // Field 2 of the Widevine header: a key id of 16 bytes.
+    const widevine = systemBox(WIDEVINE_SYSTEM, undefined, concat([Uint8Array.of(0x12, 16), key.kid]));
+    const none = { playReadyObject: undefined, licenseUrl: undefined };
+    return {
+      ...super.protection(key),
+      systems: [
+        { ...CLEARKEY, pssh },
+        { ...none, system: 'widevine', pssh: widevine },
+      ],
+    };
+  }
 }
 
 /** Our own packager and origin, on a fake clock: a broadcast of 30 fps pictures and sound, in two-second segments. */
@@ -261,6 +293,10 @@ export class LiveBackend implements Backend {
     const seconds = onAirSeconds + restSeconds;
     const startMs = EPOCH_MS + onAirSeconds * 1000;
     const { outage } = options;
+    const encryption = options.encryption && {
+      keys: new SignalledKeys(options.encryption.rotationSeconds * 1000, options.encryption.scheme),
+      clearAudio: options.encryption.clearAudio ?? false,
+    };
     this.#audio = audio;
     this.#outage = outage && {
       fromMs: startMs + outage.fromSeconds * 1000,
@@ -280,6 +316,7 @@ export class LiveBackend implements Backend {
         log: createMemoryLog(),
         metrics: new PackagerMetrics(new Metrics()),
         journal: { load: () => undefined, save: () => undefined },
+        encryptionOf: () => encryption,
       },
     );
     this.#samples = interleave(

@@ -1,4 +1,4 @@
-import type { AudioTrack, Sample, Timeline, TimelineReason, VideoTrack } from '../../src/stream/track.ts';
+import type { AudioTrack, Sample, Timeline, VideoTrack } from '../../src/stream/track.ts';
 
 /** AVCDecoderConfigurationRecord that x264 makes for 320x240 at 30 fps, Constrained Baseline 1.3. */
 const AVC_CONFIG = Uint8Array.from(
@@ -53,13 +53,14 @@ export function audioTrack(sampleRate = 48_000): AudioTrack {
 
 export function timeline(
   tracks: { readonly video?: VideoTrack; readonly audio?: AudioTrack },
-  options: { readonly reason?: TimelineReason; readonly startMs?: number } = {},
+  options: Partial<Pick<Timeline, 'reason' | 'startMs' | 'leadIn'>> = {},
 ): Timeline {
   return {
     reason: options.reason ?? 'start',
     video: tracks.video,
     audio: tracks.audio,
     startMs: options.startMs ?? EPOCH_MS,
+    leadIn: options.leadIn,
   };
 }
 

@@ -48,7 +48,8 @@ export class RecordingSink implements StreamSink {
   }
 
   begin(timeline: Timeline): void {
-    const endMs = Math.max(this.#ends.video, this.#ends.audio) * 1000;
+    const lead = this.#current?.video ? 'video' : 'audio';
+    const endMs = this.#ends[lead] * 1000;
     const toleranceMs = timeline.reason === 'jump' ? 100 : 0.05;
     if (timeline.reason !== 'tracks' && timeline.startMs < endMs - toleranceMs) {
       throw new Error(`${timeline.reason} begins at ${timeline.startMs}, before the end at ${endMs}`);

@@ -36,6 +36,7 @@ export function readPage(page: Page): Promise<PageReading> {
       switches: at.switches,
       wishedRendition: at.wishedRendition,
       loadingRendition: at.loadingRendition,
+      pass: at.pass,
       renditions: at.renditions(),
       rendition: at.rendition(),
     };

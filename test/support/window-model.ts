@@ -1,3 +1,4 @@
+import type { TrackProtection } from '../../src/media/protection.ts';
 import type {
   Chunk,
   LiveState,
@@ -11,7 +12,7 @@ import type {
   Splice,
   WindowChange,
 } from '../../src/stream/live-window.ts';
-import type { AudioTrack, EventKind, VideoTrack } from '../../src/stream/track.ts';
+import type { AudioTrack, EventKind, Track, VideoTrack } from '../../src/stream/track.ts';
 import { FakeClock } from './fake-clock.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -38,6 +39,8 @@ export interface ModelOptions {
   /** Opens the next segment, still empty, as soon as the last one closes. */
   readonly eagerOpen?: boolean;
   readonly bitsPerSecond?: number;
+  /** How a rendition is encrypted in the key period of that number; undefined: not. */
+  readonly protection?: (rendition: string, keyPeriod: number) => TrackProtection | undefined;
 }
 
 /** 30 fps, 2 s segments of 6 parts; AAC at 48 kHz in parts of 15 frames. */
@@ -67,6 +70,7 @@ export class WindowModel implements LiveWindow {
   readonly stream: string;
   readonly plan: SegmentPlan;
   readonly periods: Period[] = [];
+  upcoming: Period | undefined = undefined;
   readonly renditions: ModelRendition[] = [];
   readonly splices: Splice[] = [];
   readonly inbandEvents = new Set<EventKind>();
@@ -82,6 +86,8 @@ export class WindowModel implements LiveWindow {
   readonly #lanes: Lane[] = [];
   readonly #segmentMs: number;
   #periodCount = 0;
+  #keyPeriod = 0;
+  #rekeyed = false;
   #awaySinceMs = 0;
 
   constructor(options: ModelOptions) {
@@ -190,6 +196,43 @@ export class WindowModel implements LiveWindow {
     return this.#boundaryPeriod(true, driftFrames);
   }
 
+  /** Other keys from the next boundary on: a new period that continues the last. */
+  rekey(): this {
+    this.#keyPeriod += 1;
+    this.#rekeyed = true;
+    this.#boundaryPeriod(true, 0);
+    this.#rekeyed = false;
+    this.upcoming = undefined;
+    return this;
+  }
+
+  /** The period of {@link rekey} is made known, to begin so many segments after the newest one. */
+  announceRekey(segments: number): this {
+    const startNumber = this.#lastNumber() + segments;
+    const startMs = this.period.startMs + (startNumber - this.period.startNumber) * this.#segmentMs;
+    this.upcoming = {
+      ...this.period,
+      id: `p${this.#periodCount + 1}`,
+      startMs,
+      startNumber,
+      continues: this.period.id,
+      rekeyed: true,
+      protections: this.#protections(this.period.tracks, this.#keyPeriod + 1),
+    };
+    this.version += 1;
+    this.mpdChangedMs = this.clock.wallMs();
+    return this;
+  }
+
+  #protections(tracks: ReadonlyMap<string, Track>, keyPeriod: number): Map<string, TrackProtection> {
+    const protections = new Map<string, TrackProtection>();
+    for (const id of tracks.keys()) {
+      const protection = this.#options.protection?.(id, keyPeriod);
+      if (protection) protections.set(id, protection);
+    }
+    return protections;
+  }
+
   /** The codec configuration changes without an outage. */
   retrack(width: number): this {
     return this.#boundaryPeriod(false, 0, width);
@@ -265,6 +308,7 @@ export class WindowModel implements LiveWindow {
     const lead = video ?? audio;
     if (!lead) throw new Error('a broadcast needs a track');
     const leadTicks = Math.round(startMs * (lead.timescale / 1000));
+    const tracks = new Map([video, audio].flatMap((track) => (track ? [[track.kind, track]] : [])));
     const period: Period = {
       id: `p${++this.#periodCount}`,
       startMs: leadTicks / (lead.timescale / 1000),
@@ -273,8 +317,10 @@ export class WindowModel implements LiveWindow {
       segmentTimescale: lead.timescale,
       continues,
       lead,
-      tracks: new Map([video, audio].flatMap((track) => (track ? [[track.kind, track]] : []))),
+      tracks,
       inits: new Map([video, audio].flatMap((track) => (track ? [[track.kind, new Uint8Array(8)]] : []))),
+      protections: this.#protections(tracks, this.#keyPeriod),
+      rekeyed: this.#rekeyed,
     };
     this.periods.push(period);
     this.#discontinuityAt = discontinuity ? startNumber : this.#discontinuityAt;

@@ -9,7 +9,7 @@ export interface XmlNode {
 }
 
 const TOKEN =
-  /<\?xml [^?]*\?>\s*|<\/([A-Za-z]+)>|<([A-Za-z]+)((?:\s+[A-Za-z:]+="[^"<]*")*)\s*(\/?)>|([^<]+)/y;
+  /<\?xml [^?]*\?>\s*|<\/([A-Za-z:]+)>|<([A-Za-z:]+)((?:\s+[A-Za-z:_]+="[^"<]*")*)\s*(\/?)>|([^<]+)/y;
 
 function unescape(text: string): string {
   return text.replaceAll(
@@ -51,7 +51,7 @@ export function parseXml(text: string): XmlNode {
 
 function readElement(name: string, text: string, inherited: string): XmlNode {
   const attributes = new Map<string, string>();
-  for (const [, key = '', value = ''] of text.matchAll(/([A-Za-z:]+)="([^"]*)"/g)) {
+  for (const [, key = '', value = ''] of text.matchAll(/([A-Za-z:_]+)="([^"]*)"/g)) {
     if (attributes.has(key)) throw new Error(`attribute twice: ${key}`);
     attributes.set(key, unescape(value));
   }

@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   packager: ['base', 'media', 'stream', 'drm'],
   license: ['base', 'http', 'drm', 'state'],
   validate: ['base', 'media'],
-  origin: ['base', 'http', 'stream', 'packager', 'state', 'storage'],
+  origin: ['base', 'http', 'media', 'stream', 'packager', 'state', 'storage'],
   control: ['base', 'http', 'stream', 'state'],
 };
 
@@ -31,7 +31,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   pino: ['base'],
   'prom-client': ['base', 'control'],
   yaml: ['config'],
-  '@xmldom/xmldom': ['validate'],
+  '@xmldom/xmldom': ['base'],
   'uWebSockets.js': ['http'],
   jose: ['base', 'ingest', 'license'],
   lmdb: ['state'],
@@ -42,7 +42,7 @@ const IO_MODULES = /^node:(child_process|cluster|dgram|dns|fs|http|http2|https|n
 const WITHOUT_IO = ['media', 'packager'];
 
 /** What the origin may take from the packager: renderers and names, nothing that makes media. */
-const FOR_THE_ORIGIN = /^packager\/(hls\/|dash\/|media-path\.ts|iso-time\.ts)/;
+const FOR_THE_ORIGIN = /^packager\/(hls\/|dash\/|media-path\.ts|tier-scope\.ts|iso-time\.ts)/;
 
 interface Import {
   readonly from: string;

@@ -13,6 +13,7 @@ const WORDS: {
   blocked: { status: 'Waiting for you', curtain: 'Your browser wants a click before it plays.' },
   offline: { status: 'Offline', curtain: 'Nobody is publishing here. Looking again every 2 seconds…' },
   ended: { status: 'Ended', curtain: 'The stream has ended. If it comes back, it plays here.' },
+  refused: { status: 'Refused', curtain: 'You may not watch this stream, or your session is over.' },
   unreachable: { status: 'No answer', curtain: 'The server does not answer. Trying again every 2 seconds…' },
 };
 

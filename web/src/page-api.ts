@@ -2,6 +2,7 @@ import type { GlassReading } from './glass-meter.ts';
 import type { Mode, PlayerName } from './page-options.ts';
 import type { PlaybackSession, PlaybackState } from './playback-session.ts';
 import type { Rendition } from './players/player.ts';
+import type { PassStatus } from './protection/playback-pass.ts';
 import { bufferAheadMs, shownRendition } from './video-readings.ts';
 
 /**
@@ -43,6 +44,8 @@ export interface HeadwaterPage {
   readonly wishedRendition: string;
   /** Id of the rendition that is being fetched; it is shown some moments later. */
   readonly loadingRendition: string | undefined;
+  /** The playback session that licences are given to; undefined where the viewer is not logged in. */
+  readonly pass: PassStatus | undefined;
   /** Renditions of the picture, best first. */
   renditions(): readonly Rendition[];
   /** Id of the rendition that is shown. */
@@ -149,6 +152,10 @@ export class PageReadings implements HeadwaterPage {
   }
   get loadingRendition(): string | undefined {
     return this.#session.loadingRendition;
+  }
+
+  get pass(): PassStatus | undefined {
+    return this.#session.pass;
   }
 
   renditions(): readonly Rendition[] {

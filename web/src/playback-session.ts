@@ -1,11 +1,13 @@
 import type { LatencyReport } from './latency-keeper.ts';
 import { AUTO, type PageOptions } from './page-options.ts';
 import { makePlayer, type Player, type Rendition } from './players/player.ts';
+import type { PassStatus } from './protection/playback-pass.ts';
 import { StallMeter } from './stall-meter.ts';
-import { probeStream, type StreamPresence } from './stream-probe.ts';
+import { goesOn, probeStream, type StreamPresence } from './stream-probe.ts';
+import { isRefusal, type StreamAccess, type StreamSource } from './stream-source.ts';
 import { bufferAheadMs } from './video-readings.ts';
 
-/** Where playback stands. `blocked`: the browser wants a click before it plays. */
+/** Where playback stands. `blocked`: the browser wants a click before it plays. `refused`: the viewer may not watch. */
 export type PlaybackState =
   | 'connecting'
   | 'playing'
@@ -14,7 +16,8 @@ export type PlaybackState =
   | 'blocked'
   | 'offline'
   | 'ended'
-  | 'unreachable';
+  | 'unreachable'
+  | 'refused';
 
 /** How long to wait before the server is asked again. */
 const RETRY_MS = 2000;
@@ -27,7 +30,7 @@ const RESTART_MS = 15_000;
 
 export interface SessionDeps {
   readonly video: HTMLVideoElement;
-  readonly streamUrl: URL;
+  readonly source: StreamSource;
   readonly onState: (state: PlaybackState) => void;
 }
 
@@ -47,6 +50,8 @@ export class PlaybackSession {
   #starvedSinceMs: number | undefined;
   #asking = false;
   #askedAtMs = 0;
+  /** Of the present player. */
+  #streamUrl: URL = new URL(location.href);
   /** The stretch of the stream that the player was started in. */
   #period: string | undefined;
   /** The next wait for data is of our own making: a jump to the live edge. */
@@ -99,6 +104,11 @@ export class PlaybackSession {
   /** What the latency controller holds; undefined where it does not steer. */
   get latencyReport(): LatencyReport | undefined {
     return this.#player?.latencyReport();
+  }
+
+  /** The session that licences are given to. */
+  get pass(): PassStatus | undefined {
+    return this.#deps.source.status;
   }
 
   /** Renditions of the picture, best first; empty while not known. */
@@ -175,22 +185,35 @@ export class PlaybackSession {
   }
 
   async #tryConnect(connection: number): Promise<void> {
-    const { presence, period } = await probeStream(this.#deps.streamUrl);
+    try {
+      const access = await this.#deps.source.open();
+      if (connection === this.#connection) await this.#connectTo(access, connection);
+    } catch (error) {
+      if (connection !== this.#connection) return;
+      this.#error = isRefusal(error) ? error.message : undefined;
+      this.#leave(isRefusal(error) ? 'refused' : 'unreachable');
+    }
+  }
+
+  async #connectTo({ streamUrl, licenses }: StreamAccess, connection: number): Promise<void> {
+    const { presence, stretch } = await probeStream(streamUrl);
     if (connection !== this.#connection) return;
     if (presence !== 'live') return this.#leave(presence);
-    this.#period = period;
+    this.#streamUrl = streamUrl;
+    this.#period = stretch.at(-1);
     await this.#closing;
     if (connection !== this.#connection) return;
     try {
       const player = await makePlayer(this.#options.player, {
         mode: this.#options.mode,
         targetMs: this.#options.targetMs,
+        licenses,
         onFatal: (message) => this.#onFatal(connection, message),
       });
       if (connection !== this.#connection) return this.#close(player);
       this.#player = player;
       this.#toldRendition = this.#options.rendition === AUTO ? AUTO : undefined;
-      await player.load(this.#deps.video, this.#deps.streamUrl);
+      await player.load(this.#deps.video, streamUrl);
     } catch (error) {
       this.#onFatal(connection, error instanceof Error ? error.message : String(error));
     }
@@ -202,12 +225,13 @@ export class PlaybackSession {
    */
   async #ask(connection: number): Promise<void> {
     this.#asking = true;
-    const { presence, period } = await probeStream(this.#deps.streamUrl);
+    const report = await probeStream(this.#streamUrl);
+    const { presence } = report;
     this.#asking = false;
     this.#askedAtMs = performance.now();
     if (connection !== this.#connection || !isStanding(this.#state)) return;
     if (presence !== 'live') this.#leave(presence);
-    else if (period !== this.#period) this.connect();
+    else if (!goesOn(report, this.#period)) this.connect();
   }
 
   /** A player that has shown all there is says so also when its publisher is only away: the server knows better. */
@@ -226,7 +250,7 @@ export class PlaybackSession {
   }
 
   /** The stream is not there to be played: waits for it. */
-  #leave(presence: Exclude<StreamPresence, 'live'>): void {
+  #leave(presence: Exclude<StreamPresence, 'live'> | 'refused'): void {
     this.#release();
     this.#become(presence);
     this.#retry();

@@ -4,8 +4,10 @@ export type StreamPresence = 'live' | 'offline' | 'ended' | 'unreachable';
 /** What the server says of a stream, and which stretch of it is going on. */
 export interface StreamReport {
   readonly presence: StreamPresence;
-  /** Id of the MPD's last Period: another one after an outage. */
-  readonly period: string | undefined;
+  /** Ids of the MPD's Periods since media last broke off, oldest first; each continues the one before. */
+  readonly stretch: readonly string[];
+  /** The stretch goes on from a Period that has left the MPD. */
+  readonly isOlder: boolean;
 }
 
 const TIMEOUT_MS = 5000;
@@ -18,9 +20,9 @@ export async function probeStream(streamUrl: URL): Promise<StreamReport> {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const mpd = await answer.text();
-    return { presence: presenceOf(answer.status, mpd), period: lastPeriod(mpd) };
+    return { presence: presenceOf(answer.status, mpd), ...lastStretch(mpd) };
   } catch {
-    return { presence: 'unreachable', period: undefined };
+    return { presence: 'unreachable', stretch: [], isOlder: false };
   }
 }
 
@@ -35,7 +37,22 @@ export function presenceOf(status: number, mpd: string): StreamPresence {
   return / type="dynamic"/.test(root) && !root.includes(' mediaPresentationDuration=') ? 'live' : 'ended';
 }
 
-/** The id of the last Period of an MPD. */
-export function lastPeriod(mpd: string): string | undefined {
-  return [...mpd.matchAll(/<Period\b[^>]*\sid="([^"]*)"/g)].at(-1)?.[1];
+const CONTINUITY = 'urn:mpeg:dash:period-continuity:2015';
+
+/** The Periods at the end of an MPD through which media runs on without a break. */
+export function lastStretch(mpd: string): Pick<StreamReport, 'stretch' | 'isOlder'> {
+  const periods = [...mpd.matchAll(/<Period\b[^>]*\sid="([^"]*)"[^]*?(?=<Period\b|$)/g)];
+  const stretch: string[] = [];
+  let isOlder = false;
+  for (const [text, id = ''] of periods.toReversed()) {
+    stretch.unshift(id);
+    isOlder = text.includes(CONTINUITY);
+    if (!isOlder) break;
+  }
+  return { stretch, isOlder };
+}
+
+/** Whether a player that was started in Period `id` can go on in what the server has now. */
+export function goesOn({ stretch, isOlder }: StreamReport, id: string | undefined): boolean {
+  return isOlder || (id !== undefined && stretch.includes(id));
 }

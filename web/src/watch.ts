@@ -4,9 +4,11 @@ import { GlassMeter } from './glass-meter.ts';
 import { PageReadings } from './page-api.ts';
 import { parsePageOptions, streamNameOf } from './page-options.ts';
 import { PlaybackSession } from './playback-session.ts';
+import { ProtectionCard } from './protection-card.ts';
 import { QualityMenu } from './quality-menu.ts';
 import { Readouts } from './readouts.ts';
 import { ServerClock } from './server-clock.ts';
+import { openSource, PassSource, takeLogin } from './stream-source.ts';
 
 const UPDATE_EVERY_MS = 500;
 const CHECK_EVERY_MS = 100;
@@ -19,17 +21,20 @@ function openPage(): void {
   document.title = `${name} · Headwater`;
   video.muted = true;
 
-  const streamUrl = new URL('.', location.href);
+  const login = takeLogin();
+  const source = login === undefined ? openSource(new URL('.', location.href)) : new PassSource(name, login);
   const clock = new ServerClock(new URL('/time', location.href));
   const controls = new Controls(video, () => session, options);
   const session: PlaybackSession = new PlaybackSession(
-    { video, streamUrl, onState: (state) => controls.show(state) },
+    { video, source, onState: (state) => controls.show(state) },
     options,
   );
   const readings = new PageReadings(video, session);
   const readouts = new Readouts(readings, video);
   const quality = new QualityMenu(readings);
+  const protection = new ProtectionCard(() => source.status);
   window.headwater = readings;
+  if (source instanceof PassSource) addEventListener('pagehide', () => source.close());
 
   controls.show(session.state);
   session.connect();
@@ -43,6 +48,7 @@ function openPage(): void {
   setInterval(() => {
     readouts.update();
     quality.update();
+    protection.update();
   }, UPDATE_EVERY_MS);
 }
 

@@ -76,29 +76,6 @@ describe('ChunkReader and writeChunks', () => {
     );
   });
 
-  it('reads any bytes the same way, however they are cut, without throwing or holding more than allowed', () => {
-    const hostile = fc.array(
-      fc.oneof(
-        fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
-        anyMessage.map((item) => writeChunks(item.message, item.chunkStreamId, 128)),
-      ),
-      { maxLength: 12 },
-    );
-    fc.assert(
-      fc.property(hostile, fc.array(fc.nat(8000), { maxLength: 20 }), (pieces, cuts) => {
-        const bytes = Buffer.concat(pieces);
-        const whole = new ChunkReader(LIMITS);
-        const split = new ChunkReader(LIMITS);
-        // Of its own for each: what a reader is fed becomes its messages' memory.
-        const expected = read(whole, [Buffer.from(bytes)]);
-        expect(read(split, cut(bytes, cuts))).toEqual(expected);
-        expect(split.bufferedBytes).toBe(whole.bufferedBytes);
-        expect(split.bufferedBytes).toBeLessThanOrEqual(2 * LIMITS.maxMediaMessageBytes);
-      }),
-      { numRuns: 1500 },
-    );
-  });
-
   it('keeps at most as much again of the input from being freed, and no message of another alive', () => {
     const item = anyMessage.filter(({ chunkStreamId }) => chunkStreamId < 64);
     fc.assert(

@@ -1,31 +1,28 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { ERRORS, type ErrorCode, errorCode } from '../../base/errors.ts';
+import { ERRORS } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { AMF0_LIMITS, type Amf0Limits } from '../../media/amf0.ts';
 import type { ForeignAudioEncoder } from '../../stream/foreign-audio.ts';
-import type { Publisher, PublisherInfo, PublishRole } from '../../stream/publisher.ts';
+import type { PublishRole } from '../../stream/publisher.ts';
 import type { Authoriser, PublishDecision, PublishRequest } from '../authorise.ts';
 import { publishRole } from '../publish-role.ts';
 import type { PublishTarget } from '../publish-target.ts';
 import type { AuthFailures } from '../address-limits.ts';
-import { splitAggregate } from './aggregate.ts';
-import { AudioFeed } from './audio-feed.ts';
 import { ByteMeter } from '../byte-meter.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import { writeChunks } from './chunk-writer.ts';
 import { CLOSE_REASONS, type CloseReason } from './close-reason.ts';
-import { parseCommand, parseData, type RtmpCommand } from './command.ts';
+import { decideControl } from './control-policy.ts';
+import { parseCommand, type RtmpCommand } from './command.ts';
 import { type CommandPhase, decideCommand } from './command-policy.ts';
 import { enhancedAbilities } from './enhanced-abilities.ts';
-import type { FeedResult } from './feed-result.ts';
 import { Handshake } from './handshake.ts';
-import { feedMetadata } from './metadata.ts';
-import { DEFAULT_CHUNK_BYTES, EVENT, MESSAGE, type RtmpMessage } from './protocol.ts';
+import { DEFAULT_CHUNK_BYTES, MESSAGE, type RtmpMessage } from './protocol.ts';
 import * as replies from './replies.ts';
-import type { IgnoredReason, RtmpMetrics } from './rtmp-metrics.ts';
+import type { RtmpMetrics } from './rtmp-metrics.ts';
 import type { RtmpOptions } from './rtmp-options.ts';
-import { VideoFeed } from './video-feed.ts';
+import { RtmpPublication } from './rtmp-publication.ts';
 
 export interface RtmpSessionDeps {
   readonly options: RtmpOptions;
@@ -72,10 +69,7 @@ type State =
       readonly app: string;
       readonly streamId: number;
       streamCount: number;
-      readonly publisher: Publisher;
-      readonly video: VideoFeed;
-      readonly audio: AudioFeed;
-      lastMediaMs: number;
+      readonly publication: RtmpPublication;
     }
   | { readonly kind: 'closed' };
 
@@ -85,20 +79,11 @@ type Commanding = Extract<State, { kind: 'commands' | 'publishing' }>;
 
 /** How long a peer that was refused may take to read why. */
 const FAREWELL_MS = 100;
-/** How long a publisher whose stream is over may take to read why and close by itself: it reads between two frames. */
+/** How long a publisher whose stream is over may take to read that and close by itself: it reads between two frames. */
 const GOODBYE_MS = 1_000;
 /** Idle time before the kernel probes the peer. */
 const KEEP_ALIVE_MS = 15_000;
 const NO_BYTES: Buffer = Buffer.alloc(0);
-/** For people who read why their encoder was disconnected. */
-const SUPPORTED = 'send H.264, HEVC, AV1 or VP9, and AAC, Opus, FLAC, AC-3 or E-AC-3';
-
-const HUB_REFUSALS = new Map<ErrorCode, CloseReason>([
-  ['STREAM_BUSY', 'stream_busy'],
-  ['STREAM_LIMIT', 'stream_limit'],
-  ['STREAM_NAME_INVALID', 'stream_invalid'],
-  ['STREAM_CLOSING', 'stream_closing'],
-]);
 const QUIET_REASONS: ReadonlySet<CloseReason> = new Set(['unpublished', 'disconnected', 'shutdown']);
 const OUR_FAULTS: ReadonlySet<CloseReason> = new Set(['internal', 'auth_error']);
 
@@ -260,95 +245,33 @@ export class RtmpSession {
   }
 
   #onMedia(state: Publishing, message: RtmpMessage): void {
-    switch (message.type) {
-      case MESSAGE.data:
-      case MESSAGE.dataAmf3:
-        this.#onMetadata(state, message);
+    const fault = state.publication.take(message);
+    if (fault === undefined) return;
+    const { reason, fields, words } = fault;
+    if (words === undefined) this.#finish(reason, fields);
+    else this.#finishWith(reason, words, fields);
+  }
+
+  #onControl(message: RtmpMessage): void {
+    const action = decideControl(message, this.#deps.options.maxChunkBytes);
+    switch (action.kind) {
+      case 'chunk-size':
+        this.#reader.chunkBytes = action.chunkBytes;
         return;
-      case MESSAGE.aggregate:
-        this.#onAggregate(state, message);
+      case 'abort':
+        this.#reader.abort(action.chunkStreamId);
         return;
-      default:
-        this.#onTag(state, message);
-    }
-  }
-
-  #onTag(state: Publishing, message: RtmpMessage): void {
-    const fed = message.type === MESSAGE.video ? state.video.feed(message) : state.audio.feed(message);
-    this.#judge(state, fed);
-  }
-
-  #judge(state: Publishing, fed: FeedResult): void {
-    switch (fed.kind) {
-      case 'fed':
-        state.lastMediaMs = this.#deps.clock.monotonicMs();
+      case 'ack-window':
+        this.#ackWindowBytes = action.windowBytes;
         return;
-      case 'ignored':
+      case 'pong':
+        this.#send(replies.pingResponse(action.token));
         return;
-      case 'unsupported': {
-        const text = `The codec ${fed.codec} is not supported: ${SUPPORTED}.`;
-        this.#finishWith('codec_unsupported', text, { codec: fed.codec });
+      case 'ignore':
         return;
-      }
-      case 'malformed':
-        this.#finish('media_invalid');
+      case 'fail':
+        this.#finish(action.reason);
     }
-  }
-
-  #onAggregate(state: Publishing, message: RtmpMessage): void {
-    const parts = splitAggregate(message);
-    if (parts === undefined) {
-      this.#finish('media_invalid');
-      return;
-    }
-    for (const part of parts) {
-      // Any part may end the connection.
-      if (this.#state !== state) return;
-      this.#onMedia(state, part);
-    }
-  }
-
-  #onMetadata(state: Publishing, message: RtmpMessage): void {
-    const parsed = parseData(message, this.#amfLimits);
-    if (parsed.ok) feedMetadata(state.publisher, parsed.values);
-    // Long metadata (key frame indexes of files) is lawful and of no use to us.
-    else if (parsed.fault === 'limit') this.#deps.metrics.ignored('metadata_limit');
-    else this.#finish('amf_invalid');
-  }
-
-  #onControl({ type, payload }: RtmpMessage): void {
-    if (type === MESSAGE.userControl) {
-      this.#onUserControl(payload);
-      return;
-    }
-    if (payload.length < 4) {
-      this.#finish('control_invalid');
-      return;
-    }
-    const value = payload.readUInt32BE(0);
-    if (type === MESSAGE.setChunkSize) this.#onSetChunkSize(value);
-    else if (type === MESSAGE.abort) this.#reader.abort(value);
-    else if (type === MESSAGE.windowAckSize) this.#onWindowAckSize(value);
-  }
-
-  #onSetChunkSize(chunkBytes: number): void {
-    if (chunkBytes === 0 || chunkBytes > this.#deps.options.maxChunkBytes) this.#finish('chunk_size');
-    else this.#reader.chunkBytes = chunkBytes;
-  }
-
-  #onWindowAckSize(windowBytes: number): void {
-    if (windowBytes === 0) this.#finish('control_invalid');
-    else this.#ackWindowBytes = windowBytes;
-  }
-
-  #onUserControl(payload: Buffer): void {
-    if (payload.length < 2) {
-      this.#finish('control_invalid');
-      return;
-    }
-    if (payload.readUInt16BE(0) !== EVENT.pingRequest) return;
-    if (payload.length < 6) this.#finish('control_invalid');
-    else this.#send(replies.pingResponse(payload.subarray(2, 6)));
   }
 
   #onCommand(state: Commanding, message: RtmpMessage): void {
@@ -375,8 +298,7 @@ export class RtmpSession {
         if (state.kind === 'commands') this.#publish(state, message.streamId, action);
         return;
       case 'unpublish':
-        if (state.kind === 'publishing')
-          this.#farewell('unpublished', replies.unpublished(state.streamId), GOODBYE_MS);
+        if (state.kind === 'publishing') this.#dismiss(replies.unpublished(state.streamId));
         return;
       case 'refuse-play':
         this.#farewell('play_refused', replies.playRefused(message.streamId));
@@ -455,19 +377,11 @@ export class RtmpSession {
   }
 
   #beginPublishing(attempt: Authorising, stream: string): void {
-    const publisher = this.#openPublisher(attempt, stream);
-    if (publisher === undefined) return;
-    const { clock, metrics, options } = this.#deps;
+    const publication = this.#openPublication(attempt, stream);
+    if (publication === undefined) return;
+    const { metrics, options } = this.#deps;
     const { app, streamId, streamCount, held } = attempt;
-    this.#state = {
-      kind: 'publishing',
-      app,
-      streamId,
-      streamCount,
-      publisher,
-      ...this.#openFeeds(publisher),
-      lastMediaMs: clock.monotonicMs(),
-    };
+    this.#state = { kind: 'publishing', app, streamId, streamCount, publication };
     this.#reader.limits = {
       maxMediaMessageBytes: options.maxMediaMessageBytes,
       maxOtherMessageBytes: options.maxCommandMessageBytes,
@@ -481,41 +395,26 @@ export class RtmpSession {
     this.#socket.resume();
   }
 
-  #openFeeds(publisher: Publisher): { video: VideoFeed; audio: AudioFeed } {
-    const { foreignAudio: encoder, metrics, options } = this.#deps;
-    const ignored = (reason: IgnoredReason): void => metrics.ignored(reason);
-    return {
-      video: new VideoFeed(publisher, { maxTracks: options.maxVideoTracks, ignored }),
-      audio: new AudioFeed(publisher, { encoder, ignored }),
-    };
-  }
-
-  #openPublisher(attempt: Authorising, stream: string): Publisher | undefined {
+  #openPublication(attempt: Authorising, stream: string): RtmpPublication | undefined {
     const { protocol, session, remoteAddress } = this.#peer;
-    const info: PublisherInfo = {
-      protocol,
-      role: attempt.role,
-      session,
-      remoteAddress,
-      timescale: 1000,
-      wrapBits: 32,
-    };
-    const onClosed = (code: ErrorCode): void => this.#finishWith('hub', ERRORS[code].meaning, { code });
-    try {
-      const publisher = this.#deps.hub.publish(stream, info, onClosed);
-      if (this.#state === attempt) return publisher;
-      publisher.close('error');
-    } catch (error) {
-      const reason = HUB_REFUSALS.get(errorCode(error)) ?? 'internal';
-      this.#refuse(attempt, reason, reason === 'internal' ? { stream, err: error } : { stream });
+    const info = { stream, protocol, role: attempt.role, session, remoteAddress };
+    const deps = { ...this.#deps, amfLimits: this.#amfLimits };
+    const opened = RtmpPublication.open(info, deps, (code) =>
+      this.#finishWith('hub', ERRORS[code].meaning, { code }),
+    );
+    if (!(opened instanceof RtmpPublication)) {
+      this.#refuse(attempt, opened.reason, opened.fields);
+      return undefined;
     }
+    if (this.#state === attempt) return opened;
+    opened.close('error');
     return undefined;
   }
 
   #watchSilence(delayMs: number): void {
     this.#arm(delayMs, () => {
       if (this.#state.kind !== 'publishing') return;
-      const silentMs = this.#deps.clock.monotonicMs() - this.#state.lastMediaMs;
+      const silentMs = this.#deps.clock.monotonicMs() - this.#state.publication.lastMediaMs;
       const leftMs = this.#deps.options.silenceTimeoutMs - silentMs;
       if (leftMs > 0) this.#watchSilence(leftMs);
       else this.#finishWith('silence_timeout', 'No media arrived for too long.');
@@ -566,6 +465,13 @@ export class RtmpSession {
     this.#arm(lingerMs, () => this.#socket.destroy());
   }
 
+  /** Answers a publisher's goodbye. It is to close the connection: to some it is an error when the server is faster. */
+  #dismiss(message: RtmpMessage): void {
+    if (!this.#leave('unpublished', {})) return;
+    this.#socket.write(this.#encode(message));
+    this.#arm(GOODBYE_MS, () => this.#socket.destroy());
+  }
+
   /** Ends the connection at once. */
   #finish(reason: CloseReason, fields: Record<string, unknown> = {}): void {
     this.#leave(reason, fields);
@@ -581,14 +487,14 @@ export class RtmpSession {
     this.#deps.metrics.closed(reason);
     const receivedBytes = this.#meter.totalBytes;
     if (state.kind === 'publishing') this.#deps.metrics.publishEnded();
-    const stream = state.kind === 'publishing' ? { stream: state.publisher.stream } : {};
+    const stream = state.kind === 'publishing' ? { stream: state.publication.stream } : {};
     const line = { reason, receivedBytes, ...stream, ...fields };
     if (OUR_FAULTS.has(reason)) this.#log.error(line, 'RTMP session ended');
     else if (QUIET_REASONS.has(reason)) this.#log.info(line, 'RTMP session ended');
     else this.#log.warn(line, 'RTMP session ended');
     if (state.kind === 'authorising') state.abort.abort();
-    if (state.kind === 'publishing') state.audio.close();
-    if (state.kind === 'publishing' && reason !== 'hub') state.publisher.close(CLOSE_REASONS[reason]);
+    if (state.kind === 'publishing')
+      state.publication.close(reason === 'hub' ? undefined : CLOSE_REASONS[reason]);
     return true;
   }
 }

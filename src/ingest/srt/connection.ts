@@ -48,12 +48,15 @@ export interface ConnectionOutput {
   ended(end: ConnectionEnd): void;
 }
 
-/** What an operator wants to know of a connection. Rates are of the last second. */
+/** What an operator wants to know of a connection. Rates are of the last whole second. */
 export interface ConnectionStats extends Readonly<ReceiverCounters> {
   readonly naksSent: number;
   readonly rttMs: number;
   readonly latencyMs: number;
+  /** Payload that comes, with what is sent again. */
   readonly bitrateBps: number;
+  /** What goes back: acknowledgements and loss reports. */
+  readonly returnBitrateBps: number;
   readonly bufferedBytes: number;
 }
 
@@ -81,6 +84,7 @@ export class SrtConnection {
   readonly #receiver: Receiver;
   readonly #roundTrip = new RoundTrip();
   readonly #rate: RateWindow;
+  readonly #returnRate: RateWindow;
   #open = true;
   /** The time of the last call. */
   #now: number;
@@ -103,6 +107,7 @@ export class SrtConnection {
     this.#ackedMs = setup.startMs;
     this.#ackedNext = setup.initialSequence;
     this.#rate = new RateWindow(setup.startMs);
+    this.#returnRate = new RateWindow(setup.startMs);
     this.#receiver = new Receiver(
       setup.initialSequence,
       { ...limits, latencyMs: setup.latencyMs },
@@ -146,6 +151,7 @@ export class SrtConnection {
       return;
     }
     this.#rate.roll(nowMs);
+    this.#returnRate.roll(nowMs);
     this.#receiver.tick(nowMs, this.#reportGapMs());
     if (!this.#open) return;
     this.#acknowledge(nowMs);
@@ -168,6 +174,7 @@ export class SrtConnection {
       rttMs: this.#roundTrip.rttMs,
       latencyMs: this.#setup.latencyMs,
       bitrateBps: this.#rate.bytesPerSecond * 8,
+      returnBitrateBps: this.#returnRate.bytesPerSecond * 8,
       bufferedBytes: this.#receiver.bufferedBytes,
     };
   }
@@ -273,7 +280,9 @@ export class SrtConnection {
   #control(fields: { type: number; subtype?: number; info?: number; body?: Uint8Array }): void {
     this.#sentMs = this.#now;
     const timestamp = Math.round((this.#now - this.#setup.startMs) * 1000) % 2 ** 32;
-    this.#output.send(writeControl({ ...fields, timestamp, destination: this.#setup.peerId }));
+    const packet = writeControl({ ...fields, timestamp, destination: this.#setup.peerId });
+    this.#returnRate.add(packet.length);
+    this.#output.send(packet);
   }
 
   #end(end: ConnectionEnd): void {

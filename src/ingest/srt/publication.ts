@@ -105,6 +105,11 @@ export class Publication implements Omit<ConnectionOutput, 'send'> {
     deps.metrics.publishStarted();
   }
 
+  /** Whether what comes is still published. */
+  get open(): boolean {
+    return this.#open;
+  }
+
   payload(bytes: Buffer): void {
     if (this.#open) this.#guard(() => this.#feed.push(bytes));
   }

@@ -7,6 +7,7 @@ import type { ConnectionOutput, SrtConnection } from './connection.ts';
 import type { KeyBytes } from './key-material.ts';
 import { Publication, type PublicationDeps } from './publication.ts';
 import type { SrtOptions } from './srt-options.ts';
+import type { SrtSessionSnapshot } from './srt-session.ts';
 import { resolveAddress, UdpSocket } from './udp-socket.ts';
 
 /** A stream that is fetched from an SRT listener elsewhere, as the operator has set it. */
@@ -78,6 +79,14 @@ export class SrtPuller {
   /** Begins; failures are logged and tried again. */
   start(): void {
     if (!this.#closed) this.#opening = this.#open();
+  }
+
+  /** The connection, while it brings the stream. */
+  snapshot(): SrtSessionSnapshot | undefined {
+    const { publication, connection, session, remoteAddress } = this.#attempt ?? {};
+    if (!publication?.open || !connection || session === undefined || remoteAddress === undefined)
+      return undefined;
+    return { session, stream: publication.stream, remoteAddress, stats: connection.stats() };
   }
 
   /** Idempotent; settles when the socket is closed. */

@@ -123,9 +123,9 @@ export class SrtServer {
     return socket.port;
   }
 
-  /** Publishers there are, as the control API may show them. */
+  /** Publishers there are, those that are pulled too, as the control API may show them. */
   snapshots(): SrtSessionSnapshot[] {
-    return [...this.#sessions].flatMap((session) => session.snapshot() ?? []);
+    return [...this.#sessions, ...this.#pullers].flatMap((each) => each.snapshot() ?? []);
   }
 
   /** Stops listening, ends every session and tells the peers. Idempotent; settles when the socket is closed. */

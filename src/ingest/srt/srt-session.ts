@@ -25,7 +25,7 @@ type State =
   | { readonly kind: 'publishing'; readonly publication: Publication; readonly connection: SrtConnection }
   | { readonly kind: 'closed' };
 
-/** What the control API may show of one SRT publisher. */
+/** What the control API may show of one SRT publisher, or of one source that is pulled. */
 export interface SrtSessionSnapshot {
   readonly session: string;
   readonly stream: string;

@@ -10,7 +10,7 @@ export class TsFeed implements PayloadFeed {
   readonly #demuxer: TsDemuxer;
   readonly #metrics: SrtMetrics;
   #samples = 0;
-  #unsupported: string | undefined;
+  readonly #unsupported: string[] = [];
   /** Whether the program has anything that is carried. */
   #carried = false;
   #counted: TsCounts | undefined;
@@ -30,7 +30,7 @@ export class TsFeed implements PayloadFeed {
       },
       event: (event) => publisher.event(event),
       unsupported: (kind, codec) => {
-        this.#unsupported = codec;
+        this.#unsupported.push(codec);
         log.warn({ stream: publisher.stream, kind, codec }, 'MPEG-TS brings a codec that is not carried');
       },
     };
@@ -42,7 +42,7 @@ export class TsFeed implements PayloadFeed {
   }
 
   get unsupported(): string | undefined {
-    return this.#carried ? undefined : this.#unsupported;
+    return this.#carried || this.#unsupported.length === 0 ? undefined : this.#unsupported.join(', ');
   }
 
   push(bytes: Buffer): void {

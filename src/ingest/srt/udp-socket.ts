@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 import type { SrtAddress } from './listener.ts';
 
 export interface UdpSocketOptions {
@@ -75,10 +75,11 @@ export class UdpSocket {
   }
 }
 
-/** The address of a host name; an address is its own. @throws Error of the resolver. */
+/** The address of a host name; an address is its own, spelt as packets from it have it. @throws Error of the resolver. */
 export async function resolveAddress(host: string): Promise<{ address: string; family: 4 | 6 }> {
   const family = isIP(host);
-  if (family === 4 || family === 6) return { address: host, family };
+  if (family === 4) return { address: host, family };
+  if (family === 6) return { address: new SocketAddress({ address: host, family: 'ipv6' }).address, family };
   const found = await lookup(host);
   return { address: found.address, family: found.family === 6 ? 6 : 4 };
 }

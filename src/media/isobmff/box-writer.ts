@@ -12,7 +12,7 @@ export function fourCc(type: string): number {
 const TWO_32 = 2 ** 32;
 
 /**
- * Writes boxes front to back into one buffer of the size given. Sizes of open boxes are patched when they end.
+ * Writes boxes front to back into one buffer. Sizes of open boxes are patched when they end.
  * Writing past the buffer is a bug of the caller and throws RangeError.
  */
 export class BoxWriter {
@@ -20,9 +20,19 @@ export class BoxWriter {
   readonly #view: DataView;
   #offset = 0;
 
-  constructor(sizeBytes: number) {
-    this.bytes = new Uint8Array(sizeBytes);
-    this.#view = new DataView(this.bytes.buffer);
+  /** @param bytes the buffer, or the size of one to be made; what it holds does not matter, all of it is written */
+  constructor(bytes: number | Uint8Array) {
+    this.bytes = typeof bytes === 'number' ? new Uint8Array(bytes) : bytes;
+    this.#view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+  }
+
+  /**
+   * The buffer, now that it is full.
+   * @throws Error when it is not: what was in memory before would be sent to viewers
+   */
+  finish(): Uint8Array {
+    if (this.#offset !== this.bytes.length) throw new Error('a box buffer is not written to its end');
+    return this.bytes;
   }
 
   /** Bytes written so far. */
@@ -77,6 +87,7 @@ export class BoxWriter {
   }
 
   zeros(count: number): void {
+    this.bytes.fill(0, this.#offset, this.#offset + count);
     this.#offset += count;
   }
 

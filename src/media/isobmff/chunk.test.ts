@@ -2,7 +2,7 @@ import { createFile, MP4BoxBuffer } from 'mp4box';
 import { describe, expect, it } from 'vitest';
 import { videoTrack } from '../../../test/support/sample-source.ts';
 import { findBox, readBoxes } from './box-reader.ts';
-import { type ChunkSample, writeChunk } from './chunk.ts';
+import { type ChunkOptions, type ChunkSample, writeChunk } from './chunk.ts';
 import { readFragments } from './fragment-reader.ts';
 import { writeInitSegment } from './init-segment.ts';
 
@@ -115,6 +115,23 @@ describe('writeChunk', () => {
       reference: { wallMs: 0, mediaTicks: 0, flags: 24 },
     });
     expect(full.length - sample(1).data.length).toBe(160);
+  });
+
+  it('is the same in memory that it is given, whatever was there before', () => {
+    const options: ChunkOptions = {
+      sequence: 7,
+      samples: [sample(0), sample(1, { pts: NOW_TICKS + 9000, duration: 2000 })],
+      position: 'segment-start',
+      reference: { wallMs: 1_795_348_800_123.5, mediaTicks: NOW_TICKS, flags: 24 },
+      events: [{ id: 1, kind: 'id3', atTicks: NOW_TICKS, data: Uint8Array.of(1, 2, 3) }],
+    };
+    const dirty = new Uint8Array(4096).fill(0xaa);
+    const given = writeChunk({ ...options, allocate: (sizeBytes) => dirty.subarray(100, 100 + sizeBytes) });
+    expect(given.buffer).toBe(dirty.buffer);
+    expect([...given]).toEqual([...writeChunk(options)]);
+    expect(dirty.filter((byte) => byte !== 0xaa).length).toBeLessThanOrEqual(given.length);
+    expect(dirty[99]).toBe(0xaa);
+    expect(dirty[100 + given.length]).toBe(0xaa);
   });
 
   it('refuses to write nothing', () => {

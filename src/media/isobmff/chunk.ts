@@ -1,8 +1,17 @@
 import { BoxWriter, fourCc } from './box-writer.ts';
 import { TRACK_ID } from './init-segment.ts';
+import {
+  type AuxiliaryLayout,
+  layOutAuxiliary,
+  type SampleProtection,
+  writeAuxiliary,
+} from './sample-protection.ts';
 
-/** What a chunk needs to know of a sample. Times and durations are whole ticks of the track. */
-export interface ChunkSample {
+/**
+ * What a chunk needs to know of a sample. Times and durations are whole ticks of the track. With an IV or subsamples
+ * its data are encrypted.
+ */
+export interface ChunkSample extends SampleProtection {
   readonly dts: number;
   readonly pts: number;
   readonly duration: number;
@@ -48,6 +57,8 @@ export interface ChunkOptions {
   readonly position: ChunkPosition;
   readonly reference: ReferenceTime | undefined;
   readonly events?: readonly ChunkEvent[];
+  /** Gives the memory for the chunk, which need not be zeroed; without it the chunk has a buffer of its own. */
+  readonly allocate?: (sizeBytes: number) => Uint8Array;
 }
 
 const TYPE = {
@@ -102,12 +113,13 @@ const UNKNOWN_DURATION = 0xffffffff;
 interface Layout {
   readonly tfhdFlags: number;
   readonly trunFlags: number;
+  readonly auxiliary: AuxiliaryLayout | undefined;
   readonly trafBytes: number;
   readonly mdatBytes: number;
 }
 
 /**
- * One CMAF chunk (ISO/IEC 23000-19 7.3.2.3): `styp [prft] [emsg…] moof mdat` in one buffer of its own. It needs no defaults
+ * One CMAF chunk (ISO/IEC 23000-19 7.3.2.3): `styp [prft] [emsg…] moof mdat` in one piece of memory. It needs no defaults
  * from trex; duration and flags stand in tfhd while all samples share them.
  */
 export function writeChunk(options: ChunkOptions): Uint8Array {
@@ -120,7 +132,8 @@ export function writeChunk(options: ChunkOptions): Uint8Array {
   const events = options.events ?? [];
   const headBytes = BOX_HEADER + 8 + 4 * brands.length + (options.reference ? PRFT_BYTES : 0);
   const eventBytes = events.reduce((sum, event) => sum + eventMessageBytes(event), 0);
-  const writer = new BoxWriter(headBytes + eventBytes + moofBytes + layout.mdatBytes);
+  const sizeBytes = headBytes + eventBytes + moofBytes + layout.mdatBytes;
+  const writer = new BoxWriter(options.allocate?.(sizeBytes) ?? sizeBytes);
 
   writeSegmentType(writer, brands);
   if (options.reference) writeReferenceTime(writer, options.reference);
@@ -129,12 +142,12 @@ export function writeChunk(options: ChunkOptions): Uint8Array {
   const mfhd = writer.beginFull(TYPE.mfhd, 0, 0);
   writer.u32(options.sequence);
   writer.end(mfhd);
-  writeTrackFragment(writer, first, samples, layout, moofBytes + BOX_HEADER);
+  writeTrackFragment(writer, moof, samples, layout, moofBytes + BOX_HEADER);
   writer.end(moof);
   const mdat = writer.begin(TYPE.mdat);
   for (const sample of samples) writer.raw(sample.data);
   writer.end(mdat);
-  return writer.bytes;
+  return writer.finish();
 }
 
 function layOut(samples: readonly ChunkSample[]): Layout {
@@ -167,10 +180,12 @@ function layOut(samples: readonly ChunkSample[]): Layout {
   const tfhdBytes = 16 + (sameDuration ? 4 : 0) + (sameFlagsAfterFirst ? 4 : 0);
   const perSample = 4 + (sameDuration ? 0 : 4) + (flagsForm === TRUN_FLAGS ? 4 : 0) + (anyOffset ? 4 : 0);
   const trunBytes = 20 + (flagsForm === TRUN_FIRST_FLAGS ? 4 : 0) + perSample * samples.length;
+  const auxiliary = layOutAuxiliary(samples);
   return {
     tfhdFlags,
     trunFlags,
-    trafBytes: BOX_HEADER + tfhdBytes + TFDT_BYTES + trunBytes,
+    auxiliary,
+    trafBytes: BOX_HEADER + tfhdBytes + TFDT_BYTES + trunBytes + (auxiliary?.boxBytes ?? 0),
     mdatBytes: BOX_HEADER + dataBytes,
   };
 }
@@ -213,12 +228,14 @@ function writeEventMessage(writer: BoxWriter, { id, kind, atTicks, data }: Chunk
 
 function writeTrackFragment(
   writer: BoxWriter,
-  first: ChunkSample,
+  moofStart: number,
   samples: readonly ChunkSample[],
   layout: Layout,
   dataOffset: number,
 ): void {
-  const { tfhdFlags, trunFlags } = layout;
+  const { tfhdFlags, trunFlags, auxiliary } = layout;
+  const [first] = samples;
+  if (!first) return;
   const traf = writer.begin(TYPE.traf);
   const tfhd = writer.beginFull(TYPE.tfhd, 0, tfhdFlags);
   writer.u32(TRACK_ID);
@@ -241,6 +258,7 @@ function writeTrackFragment(
     if (trunFlags & TRUN_OFFSET) writer.i32(sample.pts - sample.dts);
   }
   writer.end(trun);
+  if (auxiliary) writeAuxiliary(writer, moofStart, samples, auxiliary);
   writer.end(traf);
 }
 

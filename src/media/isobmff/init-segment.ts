@@ -1,8 +1,10 @@
 import type { AudioCodecName } from '../audio-config.ts';
 import { type Colour, isColourKnown } from '../colour.ts';
 import { parseFlacConfig } from '../flac.ts';
+import type { TrackProtection } from '../protection.ts';
 import { videoColour, type VideoCodecName } from '../video-config.ts';
 import { BoxWriter, fourCc } from './box-writer.ts';
+import { PROTECTED_ENTRY, PROTECTION_INFO_BYTES, writeProtectionInfo } from './protection-info.ts';
 
 /** What an initialization segment must know of a video track. */
 export interface VideoInit {
@@ -46,17 +48,26 @@ const TRACK_IN_USE = 0x7;
 /**
  * The CMAF header of a track (ISO/IEC 23000-19 7.3): ftyp and moov, no samples, duration 0. The structural brand is
  * cmf2 because chunks carry trun version 1 with negative composition offsets and there is no edit list.
+ * With `protection` the track is marked as encrypted; manifests tell players more, so `pssh` boxes are only written when
+ * asked for.
  */
-export function writeInitSegment(track: TrackInit): Uint8Array {
-  const writer = new BoxWriter(FIXED_BYTES + track.config.length);
+export function writeInitSegment(
+  track: TrackInit,
+  protection?: TrackProtection,
+  { pssh = false }: { readonly pssh?: boolean } = {},
+): Uint8Array {
+  const boxes = pssh ? (protection?.systems ?? []).flatMap((system) => system.pssh ?? []) : [];
+  const psshBytes = boxes.reduce((sum, box) => sum + box.length, 0);
+  const writer = new BoxWriter(FIXED_BYTES + PROTECTION_INFO_BYTES + track.config.length + psshBytes);
   writeFileType(writer, track.kind);
   const moov = writer.begin(fourCc('moov'));
   writeMovieHeader(writer, track.timescale);
   const trak = writer.begin(fourCc('trak'));
   writeTrackHeader(writer, track);
-  writeMedia(writer, track);
+  writeMedia(writer, track, protection);
   writer.end(trak);
   writeMovieExtends(writer);
+  for (const box of boxes) writer.raw(box);
   writer.end(moov);
   return writer.bytes.slice(0, writer.offset);
 }
@@ -102,7 +113,7 @@ function writeTrackHeader(writer: BoxWriter, track: TrackInit): void {
   writer.end(tkhd);
 }
 
-function writeMedia(writer: BoxWriter, track: TrackInit): void {
+function writeMedia(writer: BoxWriter, track: TrackInit, protection: TrackProtection | undefined): void {
   const mdia = writer.begin(fourCc('mdia'));
   const mdhd = writer.beginFull(fourCc('mdhd'), 0, 0);
   writer.zeros(8);
@@ -123,7 +134,7 @@ function writeMedia(writer: BoxWriter, track: TrackInit): void {
   const minf = writer.begin(fourCc('minf'));
   writeMediaHeader(writer, track.kind);
   writeDataInformation(writer);
-  writeSampleTable(writer, track);
+  writeSampleTable(writer, track, protection);
   writer.end(minf);
   writer.end(mdia);
 }
@@ -145,12 +156,19 @@ function writeDataInformation(writer: BoxWriter): void {
   writer.end(dinf);
 }
 
-function writeSampleTable(writer: BoxWriter, track: TrackInit): void {
+function writeSampleTable(
+  writer: BoxWriter,
+  track: TrackInit,
+  protection: TrackProtection | undefined,
+): void {
   const stbl = writer.begin(fourCc('stbl'));
   const stsd = writer.beginFull(fourCc('stsd'), 0, 0);
   writer.u32(1);
+  const entry = writer.begin(fourCc(protection ? PROTECTED_ENTRY[track.kind] : track.codec));
   if (track.kind === 'video') writeVisualEntry(writer, track);
   else writeAudioEntry(writer, track);
+  if (protection) writeProtectionInfo(writer, track.kind, track.codec, protection);
+  writer.end(entry);
   writer.end(stsd);
   for (const table of ['stts', 'stsc', 'stsz', 'stco'] as const) {
     const start = writer.beginFull(fourCc(table), 0, 0);
@@ -179,7 +197,6 @@ function writeConfigBox(writer: BoxWriter, codec: keyof typeof CONFIG_BOX, confi
 }
 
 function writeVisualEntry(writer: BoxWriter, track: VideoInit): void {
-  const entry = writer.begin(fourCc(track.codec));
   writer.zeros(6);
   writer.u16(1);
   writer.zeros(16);
@@ -195,7 +212,6 @@ function writeVisualEntry(writer: BoxWriter, track: VideoInit): void {
   writeConfigBox(writer, track.codec, track.config);
   const colour = videoColour(track.codec, track.config);
   if (colour && isColourKnown(colour)) writeColour(writer, colour);
-  writer.end(entry);
 }
 
 /** colr of type nclx (ISO/IEC 14496-12 12.1.5). */
@@ -211,7 +227,6 @@ function writeColour(writer: BoxWriter, colour: Colour): void {
 
 function writeAudioEntry(writer: BoxWriter, track: AudioInit): void {
   const { codec, config } = track;
-  const entry = writer.begin(fourCc(codec));
   writer.zeros(6);
   writer.u16(1);
   writer.zeros(8);
@@ -221,7 +236,6 @@ function writeAudioEntry(writer: BoxWriter, track: AudioInit): void {
   writer.u32(entrySampleRate(track) * 0x10000);
   if (codec === 'mp4a') writeElementaryStream(writer, config);
   else writeConfigBox(writer, codec, config);
-  writer.end(entry);
 }
 
 /**

@@ -573,6 +573,32 @@ describe('program tables', () => {
     const writer = start(streams).pmt(PMT, 1, streams, { version: 1 });
     expect(demux(writer.bytes).out.unsupportedCodecs).toEqual(['MPEG-1 audio', 'MPEG-2 video']);
   });
+
+  it('name what they have of codecs that are not carried when no program has any that is', () => {
+    const [mpeg2, mpeg1, dts] = [0x02, 0x03, 0x82].map((type, i) => ({ pid: 0x110 + i, type }));
+    if (!mpeg2 || !mpeg1 || !dts) throw new Error('no streams');
+    const writer = new TsWriter().pat([
+      [1, PMT],
+      [2, 0x30],
+    ]);
+    writer.pmt(PMT, 1, [mpeg2, mpeg1]);
+    expect(demux(writer.bytes).out.unsupportedCodecs).toEqual([]);
+    writer.pmt(0x30, 2, [dts]).pmt(PMT, 1, [mpeg2, mpeg1]);
+    const { out } = demux(writer.bytes);
+    expect([out.unsupportedCodecs, out.trackSets]).toEqual([['MPEG-2 video', 'MPEG-1 audio', 'DTS'], []]);
+  });
+
+  it('name them although another program was never told of, and take that one when it comes', () => {
+    const writer = new TsWriter().pat([
+      [1, PMT],
+      [2, 0x30],
+    ]);
+    for (let times = 0; times < 3; times++) writer.pmt(PMT, 1, [{ pid: 0x110, type: 0x02 }]);
+    expect(demux(writer.bytes).out.unsupportedCodecs).toEqual(['MPEG-2 video']);
+    writer.pmt(0x30, 2, [H264]);
+    const { out } = demux(movie(writer, 3).bytes);
+    expect([out.video.length, out.unsupportedCodecs]).toEqual([3, ['MPEG-2 video']]);
+  });
 });
 
 describe('sound in a transport stream', () => {

@@ -148,6 +148,7 @@ export class TsDemuxer {
     const map = parsePmt(section);
     if (map === 'malformed') this.counters.fault('section_syntax');
     if (typeof map !== 'string' && this.#selector.map(pid, map, section)) this.#applyMap();
+    for (const passedOver of this.#selector.passedOver) this.#tellUnsupported(passedOver);
   }
 
   /** Opens and closes streams so that they are those of the map in force; what goes on, goes on untouched. */
@@ -224,6 +225,10 @@ export class TsDemuxer {
       this.#tracks = tracks;
       this.#sink.tracks(tracks);
     }
+    this.#tellUnsupported(map);
+  }
+
+  #tellUnsupported(map: PmtSection): void {
     for (const stream of map.streams) {
       const kind = streamKind(stream);
       if (kind.kind !== 'unsupported' || this.#unsupported.has(kind.codec)) continue;

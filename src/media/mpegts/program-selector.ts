@@ -4,8 +4,8 @@ import type { TsCounters } from './ts-counters.ts';
 
 /** Programs of a transport stream that are looked at; the rest are counted and passed over. */
 export const MAX_PROGRAMS = 64;
-/** How often a program without video may come before it is taken although other programs have not been seen. */
-const SOUND_ONLY_PATIENCE = 3;
+/** How often a program without video may come before it is judged although other programs have not been seen. */
+const PATIENCE = 3;
 
 interface Program {
   readonly number: number;
@@ -39,6 +39,14 @@ export class ProgramSelector {
   /** The map in force, once there is one. */
   get selected(): PmtSection | undefined {
     return this.#selected?.map;
+  }
+
+  /** The maps there are, once it is clear that none of them has anything that is carried. */
+  get passedOver(): readonly PmtSection[] {
+    if (this.#selected) return [];
+    const maps = this.#programs.flatMap(({ map }) => map ?? []);
+    const waited = this.#programs.some(({ seen }) => seen >= PATIENCE);
+    return waited || maps.length === this.#programs.length ? maps : [];
   }
 
   /** PIDs on which program maps come. */
@@ -102,7 +110,7 @@ export class ProgramSelector {
   #soundOnly(): Program | undefined {
     const complete = this.#programs.every(({ map }) => map !== undefined);
     return this.#programs.find(
-      (program) => carries(program, 'audio') && (complete || program.seen >= SOUND_ONLY_PATIENCE),
+      (program) => carries(program, 'audio') && (complete || program.seen >= PATIENCE),
     );
   }
 }

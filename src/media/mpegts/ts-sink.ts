@@ -47,6 +47,9 @@ export interface TsSink {
   audioConfig(codec: TsAudioCodec, config: Uint8Array): void;
   sample(sample: TsSample): void;
   event(event: TsEvent): void;
-  /** The program has a stream that is not carried, of a codec of a closed list; once for each such stream. */
+  /**
+   * The program has a stream that is not carried, of a codec of a closed list; once for each such codec. When no program
+   * has any that is, it is said of those of all programs.
+   */
   unsupported(kind: 'video' | 'audio', codec: string): void;
 }

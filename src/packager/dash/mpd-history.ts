@@ -1,3 +1,4 @@
+import type { Tiers } from '../tier-scope.ts';
 import type { LiveWindow } from '../../stream/live-window.ts';
 import { isoTime } from '../iso-time.ts';
 import { buildMpd, type MpdOptions } from './mpd.ts';
@@ -51,6 +52,14 @@ export class MpdHistory {
     const unchanged = sameElement(this.#build(window, last.publishTimeMs), last.root);
     if (unchanged) return last;
     return this.#publish(window, Math.max(Math.floor(window.mpdChangedMs), last.publishTimeMs + 1));
+  }
+
+  /** The current MPD with only what has one of those tiers, or no key. There are no patches to it. */
+  renderFor(window: LiveWindow, tiers: Tiers): string {
+    const { publishTimeMs } = this.current(window);
+    const { patch: _, ...options } = this.#options;
+    const state = { publishTimeMs, bandwidthFloors: this.#bandwidthFloors };
+    return writeDocument(buildMpd(window, { ...options, tiers }, state));
   }
 
   /** The earlier state of that publishTime, while it is held. */

@@ -31,11 +31,25 @@ interface PeriodMedia {
 export function listedPeriods(window: LiveWindow): readonly ListedPeriod[] {
   const media = mediaByPeriod(window);
   const last = window.periods.at(-1);
-  return window.periods.flatMap((period, i) => {
+  const begun = window.periods.flatMap((period, i) => {
     const own = media.get(period.id);
     if (!own?.listed && period !== last) return [];
     return [describe(window, period, window.periods[i + 1], own)];
   });
+  return [...begun, ...announced(window)];
+}
+
+/** The period to come. Nothing of it can be asked for yet, but players get ready for it, and for its keys. */
+function announced({ upcoming, state }: LiveWindow): ListedPeriod[] {
+  if (!upcoming || state !== 'live') return [];
+  return [
+    {
+      period: upcoming,
+      endNumber: undefined,
+      endMs: undefined,
+      independent: new Map(),
+    },
+  ];
 }
 
 function mediaByPeriod(window: LiveWindow): Map<string, PeriodMedia> {
@@ -82,7 +96,7 @@ function describe(
   if (!media) return { ...open, endMs: Math.max(window.mpdChangedMs, period.startMs) };
   const endNumber = media.lastNumber;
   // Media that runs on leaves no hole to tell of: the next period's start is the end.
-  if (next?.continues === period.id) return { ...open, endNumber };
+  if (next?.continues === period.id) return next.rekeyed ? open : { ...open, endNumber };
   const segmentMs = (period.segmentTicks / period.segmentTimescale) * 1000;
   const nominalEndMs = period.startMs + (endNumber - period.startNumber + 1) * segmentMs - END_MARGIN_MS;
   const endMs = Math.min(media.endMs, nominalEndMs, next?.startMs ?? Number.POSITIVE_INFINITY);

@@ -1,4 +1,6 @@
+import { contentProtection, type ProtectionElement } from '../../drm/content-protection.ts';
 import { EVENT_SCHEMES } from '../../media/isobmff/chunk.ts';
+import type { TrackProtection } from '../../media/protection.ts';
 import { ac3ChannelMask } from '../../media/ac3.ts';
 import type { LiveWindow, Period, Rendition, SegmentPlan } from '../../stream/live-window.ts';
 import type { AudioTrack, Track, VideoTrack } from '../../stream/track.ts';
@@ -7,6 +9,7 @@ import { frameRate, wholeRatio } from '../frame-rate.ts';
 import { isoTime } from '../iso-time.ts';
 import { firstChunkSeconds } from '../segment-plan.ts';
 import { rescaleTicks } from '../ticks.ts';
+import { inScope, type TierScope } from '../tier-scope.ts';
 import { type ListedPeriod, listedPeriods } from './mpd-periods.ts';
 import { element, writeDocument, type XmlElement } from './xml.ts';
 
@@ -26,6 +29,8 @@ export interface MpdOptions {
    * dash.js 5.2 stops updating for good, Shaka 5.2 ignores changes to a Period's own attributes.
    */
   readonly patch?: { readonly name: string; readonly ttlSeconds: number };
+  /** What may be named; default: all. */
+  readonly tiers?: TierScope;
 }
 
 /**
@@ -50,12 +55,14 @@ const MIN_UPDATE_SECONDS = 2;
 
 /** By what a set carries, so that it has the same id in every period. Pictures of two codecs never share a set. */
 const ADAPTATION_SET_ID = { avc1: 1, audio: 2, hvc1: 3, av01: 4, vp09: 5 } as const;
-/** ProducerReferenceTime@id; Latency@referenceId names the lead track's. */
-const REFERENCE_ID = { avc1: 0, audio: 1, hvc1: 2, av01: 3, vp09: 4 } as const;
+/** Added to it by the tier of its key: Representations with different keys never share a set (DASH-IF IOP 12). */
+const TIER_ID = { AUDIO: 0, SD: 10, HD: 20, UHD: 30 } as const;
+const SWITCHING_SCHEME = 'urn:mpeg:dash:adaptation-set-switching:2016';
 const SPLICE_SCHEME = 'urn:scte:scte35:2014:xml+bin';
 const SPLICE_NAMESPACE = 'http://www.scte.org/schemas/35/2016';
 const SPLICE_TIMESCALE = 90_000;
 const TICKS_PER_MS = 90;
+const MICROSECONDS = 1_000_000;
 const CLOCK_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014';
 const CLOCK_SCHEME_ISO = 'urn:mpeg:dash:utc:http-iso:2014';
 const CHANNEL_COUNT_SCHEME = 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011';
@@ -79,6 +86,7 @@ export function renderMpd(window: LiveWindow, options: MpdOptions): string {
 export function buildMpd(window: LiveWindow, options: MpdOptions, state: MpdState): XmlElement {
   const { plan } = window;
   const periods = listedPeriods(window);
+  const edge = window.periods.at(-1);
   const targetLatencyMs = options.targetLatencyMs ?? DEFAULT_TARGET_LATENCY_MS;
   const longestSegment = Math.max(...periods.map(({ period }) => segmentSeconds(period)));
   const ended = window.state === 'ended';
@@ -103,7 +111,7 @@ export function buildMpd(window: LiveWindow, options: MpdOptions, state: MpdStat
     },
     [
       patchLocation(options, publishTime),
-      serviceDescription(window, targetLatencyMs),
+      serviceDescription(edge ? setsOf(window, edge, options.tiers) : [], targetLatencyMs),
       ...periods.map((listed) => periodElement(window, listed, options, state)),
       utcTiming(CLOCK_SCHEME, options.clockUrl),
       utcTiming(CLOCK_SCHEME_ISO, options.clockUrl),
@@ -123,11 +131,10 @@ function patchLocation({ patch }: MpdOptions, publishTime: string): XmlElement |
   return element('PatchLocation', { ttl: patch.ttlSeconds }, url);
 }
 
-function serviceDescription(window: LiveWindow, targetMs: number): XmlElement {
-  const lead = window.periods.at(-1)?.lead;
+function serviceDescription(sets: readonly TrackSet[], targetMs: number): XmlElement {
   return element('ServiceDescription', { id: 0 }, [
     element('Latency', {
-      referenceId: lead ? REFERENCE_ID[contentOf(lead)] : REFERENCE_ID.avc1,
+      referenceId: referenceId(sets[0]?.id ?? ADAPTATION_SET_ID.avc1),
       target: Math.round(targetMs),
       min: Math.round(targetMs * LATENCY_MIN_SHARE),
       max: Math.round(targetMs * LATENCY_MAX_SHARE),
@@ -147,15 +154,15 @@ function periodElement(
   state: MpdState,
 ): XmlElement {
   const { period, endMs } = listed;
-  const sets = setsOf(window, period).map((members) =>
-    adaptationSet(window, listed, members[0].track, members, options, state),
-  );
+  const { startMs } = period;
+  const all = setsOf(window, period, options.tiers);
+  const sets = all.map((set) => adaptationSet(window, listed, set, all, options, state));
   return element(
     'Period',
     {
       id: period.id,
-      start: duration(period.startMs / 1000),
-      duration: endMs === undefined ? undefined : duration((endMs - period.startMs) / 1000),
+      start: duration(startMs / 1000),
+      duration: endMs === undefined ? undefined : duration((endMs - startMs) / 1000),
     },
     [spliceEvents(window, listed), ...sets],
   );
@@ -198,47 +205,65 @@ interface Member {
   readonly track: Track;
 }
 
-type Members = readonly [Member, ...Member[]];
+/** An AdaptationSet to be: the renditions of one codec, and of one key where they are encrypted. */
+interface TrackSet {
+  readonly id: number;
+  readonly members: readonly [Member, ...Member[]];
+  readonly protection: TrackProtection | undefined;
+}
 
 /** What is in a set: sound, or pictures of one codec. */
 function contentOf(track: Track): keyof typeof ADAPTATION_SET_ID {
   return track.kind === 'audio' ? 'audio' : track.codec;
 }
 
-/** The renditions that have media in `period`, set by set, pictures first. */
-function setsOf(window: LiveWindow, period: Period): Members[] {
-  const sets = new Map<string, [Member, ...Member[]]>();
+function setId(track: Track, protection: TrackProtection | undefined): number {
+  return ADAPTATION_SET_ID[contentOf(track)] + (protection ? TIER_ID[protection.tier] : 0);
+}
+
+/** ProducerReferenceTime@id of a set; Latency@referenceId names that of the first. */
+function referenceId(set: number): number {
+  return set - 1;
+}
+
+/** The renditions that have media in `period` and may be named, set by set, pictures first. */
+function setsOf(window: LiveWindow, period: Period, tiers: TierScope): TrackSet[] {
+  const sets = new Map<number, TrackSet & { readonly members: [Member, ...Member[]] }>();
   for (const kind of ['video', 'audio'] as const) {
     for (const rendition of window.renditions) {
       const track = period.tracks.get(rendition.id);
-      if (track?.kind !== kind) continue;
-      const set = sets.get(contentOf(track));
-      if (set) set.push({ rendition, track });
-      else sets.set(contentOf(track), [{ rendition, track }]);
+      if (track?.kind !== kind || !inScope(period, rendition.id, tiers)) continue;
+      const protection = period.protections.get(rendition.id);
+      const id = setId(track, protection);
+      const set = sets.get(id);
+      if (set) set.members.push({ rendition, track });
+      else sets.set(id, { id, members: [{ rendition, track }], protection });
     }
   }
   return [...sets.values()];
 }
 
 /**
- * One set for all rungs of a codec: their segments are the same in number, time and key frames, so that players may
- * switch at each. `track` is any of them.
+ * One set for all rungs of a codec, or for all with the same key: their segments are the same in number, time and key
+ * frames, so that players may switch at each, and between sets, too.
  */
 function adaptationSet(
   window: LiveWindow,
   listed: ListedPeriod,
-  track: Track,
-  members: readonly Member[],
+  set: TrackSet,
+  all: readonly TrackSet[],
   options: MpdOptions,
   state: MpdState,
 ): XmlElement {
   const { period } = listed;
+  const { id, members, protection } = set;
+  const { track } = members[0];
   const { kind } = track;
   const independent = members.every(({ rendition }) => listed.independent.get(rendition.id) ?? true);
   return element(
     'AdaptationSet',
     {
-      id: ADAPTATION_SET_ID[contentOf(track)],
+      id,
       contentType: kind,
       mimeType: `${kind}/mp4`,
       segmentAlignment: true,
@@ -246,14 +271,31 @@ function adaptationSet(
       ...maximums(members.map((member) => member.track)),
     },
     [
-      continuity(window, period, track),
+      ...(protection ? contentProtection(protection).map(protectionElement) : []),
+      continuity(window, period, set, options.tiers),
+      switchesTo(set, all),
       ...inbandEvents(window, track, period.lead),
-      producerReferenceTime(track, options),
+      producerReferenceTime(id, options),
       element('Role', { schemeIdUri: 'urn:mpeg:dash:role:2011', value: 'main' }),
       segmentTemplate(window.plan, listed, track),
       ...members.map((member) => representation(member, state)),
     ],
   );
+}
+
+function protectionElement({ name, attributes, children, text }: ProtectionElement): XmlElement {
+  return element(name, attributes, text === '' ? children.map(protectionElement) : text);
+}
+
+/** The other sets of the same pictures, which only have other keys (ISO/IEC 23009-1 5.3.3.5). */
+function switchesTo({ id, members }: TrackSet, all: readonly TrackSet[]): XmlElement | undefined {
+  const content = contentOf(members[0].track);
+  const others = all.filter((other) => other.id !== id && contentOf(other.members[0].track) === content);
+  if (others.length === 0) return undefined;
+  return element('SupplementalProperty', {
+    schemeIdUri: SWITCHING_SCHEME,
+    value: others.map((other) => other.id).join(','),
+  });
 }
 
 /** HEVC key frames may be those of an open GOP, whose leading pictures cannot be decoded after a join: type 3. */
@@ -283,30 +325,38 @@ function inbandEvents({ inbandEvents: kinds }: LiveWindow, track: Track, lead: T
  * The media runs on from the period before, with the very Representations of this set (ISO/IEC 23009-1 5.3.2.4):
  * players need not reset a decoder.
  */
-function continuity(window: LiveWindow, period: Period, track: Track): XmlElement | undefined {
+function continuity(
+  window: LiveWindow,
+  period: Period,
+  set: TrackSet,
+  tiers: TierScope,
+): XmlElement | undefined {
   if (period.continues === undefined) return undefined;
   const before = window.periods.find(({ id }) => id === period.continues);
-  const idsIn = ({ tracks }: Period): string =>
-    [...tracks]
-      .flatMap(([id, each]) => (contentOf(each) === contentOf(track) ? [id] : []))
-      .toSorted()
-      .join();
-  if (!before || idsIn(before) !== idsIn(period)) return undefined;
+  const same = before && setsOf(window, before, tiers).find(({ id }) => id === set.id);
+  if (!same || namesOf(same) !== namesOf(set)) return undefined;
   return element('SupplementalProperty', {
     schemeIdUri: 'urn:mpeg:dash:period-continuity:2015',
     value: period.continues,
   });
 }
 
+function namesOf({ members }: TrackSet): string {
+  return members
+    .map(({ rendition }) => rendition.id)
+    .toSorted()
+    .join();
+}
+
 /**
  * Media time is wall-clock time since 1970 on every track, so that time 0 maps to 1970 exactly, in every period: the
  * same relation that the prft boxes in the segments state.
  */
-function producerReferenceTime(track: Track, options: MpdOptions): XmlElement {
+function producerReferenceTime(set: number, options: MpdOptions): XmlElement {
   return element(
     'ProducerReferenceTime',
     {
-      id: REFERENCE_ID[contentOf(track)],
+      id: referenceId(set),
       inband: true,
       type: 'captured',
       wallClockTime: '1970-01-01T00:00:00Z',
@@ -317,12 +367,26 @@ function producerReferenceTime(track: Track, options: MpdOptions): XmlElement {
 }
 
 /**
+ * The segment duration as a ratio. Of encrypted media it is said to be a microsecond less, so that players count one
+ * segment more than a period has before its keys change; it is empty (see the origin). dash.js 5 goes over to the next
+ * Period as soon as it has asked for the last segment, in the middle of its chunks.
+ */
+function segmentGrid({ segmentTicks, segmentTimescale, protections }: Period): {
+  readonly numerator: number;
+  readonly denominator: number;
+} {
+  if (protections.size === 0) return wholeRatio(segmentTicks, segmentTimescale);
+  const microseconds = Math.floor((segmentTicks * MICROSECONDS) / segmentTimescale);
+  return { numerator: microseconds - 1, denominator: MICROSECONDS };
+}
+
+/**
  * All AdaptationSets of a period have the same grid: the lead track's in its own timescale, in which the segment
  * duration is a whole number. presentationTimeOffset is the media time of Period@start for every track (not
  * the first sample of each, which would pull audio and video apart by up to an audio frame).
  */
 function segmentTemplate(plan: SegmentPlan, { period, endNumber }: ListedPeriod, track: Track): XmlElement {
-  const grid = wholeRatio(period.segmentTicks, period.segmentTimescale);
+  const grid = segmentGrid(period);
   return element('SegmentTemplate', {
     timescale: grid.denominator,
     duration: grid.numerator,

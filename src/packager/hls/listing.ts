@@ -1,4 +1,4 @@
-import type { LiveWindow, Part, Rendition, Segment } from '../../stream/live-window.ts';
+import type { LiveWindow, Part, Period, Rendition, Segment } from '../../stream/live-window.ts';
 
 /** The live edge of one rendition, read in constant time. */
 export interface Edge {
@@ -58,13 +58,22 @@ export function nextPart(window: LiveWindow, rendition: Rendition): NextPart | u
   if (window.state !== 'live') return undefined;
   const { open, lastNumber } = edgeOf(rendition);
   if (open && !open.period.tracks.has(rendition.id)) return undefined;
-  if (open?.partsForetold) return { period: open.period.id, number: open.number + 1, part: 0 };
+  if (open?.partsForetold) {
+    const number = open.number + 1;
+    return { period: (upcomingAt(window, rendition, number) ?? open.period).id, number, part: 0 };
+  }
   if (open) return { period: open.period.id, number: open.number, part: nextIndex(open.parts) };
   // A rendition that lags may still have a segment of the old period to come when the new one is known.
   const number = lastNumber + 1;
-  const period = window.periods.findLast((candidate) => candidate.startNumber <= number);
+  const begun = window.periods.findLast((candidate) => candidate.startNumber <= number);
+  const period = upcomingAt(window, rendition, number) ?? begun;
   if (!period?.tracks.has(rendition.id)) return undefined;
   return { period: period.id, number, part: 0 };
+}
+
+/** The announced period, when the rendition's segment `number` will be its first. */
+function upcomingAt({ upcoming }: LiveWindow, { id }: Rendition, number: number): Period | undefined {
+  return upcoming?.startNumber === number && upcoming.tracks.has(id) ? upcoming : undefined;
 }
 
 function nextIndex(parts: readonly Part[]): number {

@@ -1,6 +1,8 @@
+import { type KeyFormatChoice, keyTags } from './key-format.ts';
+import type { TrackProtection } from '../../media/protection.ts';
 import type { LiveWindow, Part, Period, Rendition, Segment, SegmentPlan } from '../../stream/live-window.ts';
 import { isoTime } from '../iso-time.ts';
-import { initPath, partPath, playlistName, segmentPath } from '../media-path.ts';
+import { initPath, partPath, playlistUri, segmentPath } from '../media-path.ts';
 import { floorMs, partSeconds, plannedSeconds, seconds } from './format.ts';
 import { edgeOf, endTicks, lastListed, listedComplete, nextPart } from './listing.ts';
 
@@ -10,6 +12,8 @@ export type SkipKind = 'YES' | 'v2';
 export interface MediaPlaylistOptions {
   /** Asks for a delta update; ignored when nothing can be skipped or the stream has ended. */
   readonly skip?: SkipKind | undefined;
+  /** The KEYFORMAT that was asked for. */
+  readonly keyFormat?: KeyFormatChoice | undefined;
 }
 
 /** Parts are listed for segments that began within this many target durations of the live edge (6.2.2). */
@@ -36,11 +40,11 @@ export function renderMediaPlaylist(
   const complete = listedComplete(rendition);
   const skipped = skippedCount(window, rendition, complete, options.skip);
   const lines = headLines(window.plan, rendition, skipped, options.skip);
-  pushSegments(lines, window, rendition, complete, skipped);
+  pushSegments(lines, { window, rendition, keyFormat: options.keyFormat }, complete, skipped);
   pushDateRanges(lines, window);
   if (window.state === 'ended') lines.push('#EXT-X-ENDLIST');
   pushHint(lines, window, rendition);
-  pushReports(lines, window, rendition);
+  pushReports(lines, window, rendition, options.keyFormat);
   lines.push('');
   return lines.join('\n');
 }
@@ -93,26 +97,33 @@ function skippedCount(
   return count;
 }
 
+/** What is the same for every line of one playlist. */
+interface Listing {
+  readonly window: LiveWindow;
+  readonly rendition: Rendition;
+  readonly keyFormat: KeyFormatChoice | undefined;
+}
+
 function pushSegments(
   lines: string[],
-  window: LiveWindow,
-  rendition: Rendition,
+  listing: Listing,
   complete: readonly Segment[],
   skipped: number,
 ): void {
+  const { window, rendition } = listing;
   const { open } = edgeOf(rendition);
   const newest = open ?? complete.at(-1);
   if (!newest) return;
   const partListTicks = PART_LIST_TARGET_DURATIONS * window.plan.targetDurationSeconds * rendition.timescale;
   const partsFromTicks = endTicks(newest) - partListTicks;
   const dateBiasMs = dateBias(window, rendition);
-  // The MAP in force is stated before the first segment of the text, full or delta: players that keep old segments
-  // across a delta do not all keep what they learned with them (5.3).
-  let map: string | undefined;
+  // The KEY and MAP in force are stated before the first segment of the text, full or delta: players that keep old
+  // segments across a delta do not all keep what they learned with them (5.3).
+  let inForce: InForce = { map: undefined, protection: undefined };
   for (let i = skipped; i < complete.length; i++) {
     const segment = complete[i];
     if (!segment) continue;
-    map = pushOpening(lines, window, rendition, segment, map, dateBiasMs);
+    inForce = pushOpening(lines, listing, segment, inForce, dateBiasMs);
     if (segment.state === 'gap' || isBrokenOff(window, rendition, segment)) lines.push('#EXT-X-GAP');
     else if (segment.startTicks >= partsFromTicks) pushParts(lines, window.plan, rendition, segment);
     lines.push(`#EXTINF:${seconds(segment.durationTicks, rendition.timescale)},`);
@@ -120,43 +131,57 @@ function pushSegments(
   }
   // Nothing of the open segment is said before its first part can be fetched.
   if (open && open.parts.length > 0) {
-    pushOpening(lines, window, rendition, open, map, dateBiasMs);
+    pushOpening(lines, listing, open, inForce, dateBiasMs);
     pushParts(lines, window.plan, rendition, open);
   }
 }
 
 /**
- * A rung's encoder stopped in the middle of it, for good: its EXTINF would promise more than it has (4.4.4.1). As a gap
+ * A track stopped in the middle of it, or a rung's encoder did: its EXTINF would promise more than it has (4.4.4.1). As a gap
  * it lasts as long as the same segment of every other rendition.
  */
 function isBrokenOff({ plan, renditions }: LiveWindow, rendition: Rendition, segment: Segment): boolean {
+  if (segment.brokenOff) return true;
   if (rendition.kind !== 'video' || rendition.id === renditions[0]?.id) return false;
   const listedTicks = segment.parts.reduce((sum, part) => sum + part.durationTicks, 0);
   return segment.durationTicks - listedTicks > plan.partTargetSeconds * rendition.timescale;
 }
 
+/** What the tags so far say of the segments that follow. */
+interface InForce {
+  readonly map: string | undefined;
+  readonly protection: TrackProtection | undefined;
+}
+
 /**
- * Tags that stand before a segment, and before its first part (4.4.4.9). `map` is the MAP in force so far; returns
- * the one in force from here on.
+ * Tags that stand before a segment, and before its first part (4.4.4.9). Returns what is in force from here on.
  *
  * Every period states its own MAP, also one that continues the last with the same tracks: the MAP of a segment must
  * not change when the period before it leaves the window, or a player that kept the old text would ask for an
- * initialization segment that is gone.
+ * initialization segment that is gone. A KEY stands before the MAP: it applies to that, too.
  */
 function pushOpening(
   lines: string[],
-  window: LiveWindow,
-  rendition: Rendition,
+  { window, rendition, keyFormat }: Listing,
   segment: Segment,
-  map: string | undefined,
+  before: InForce,
   dateBiasMs: number,
-): string {
+): InForce {
   if (segment.discontinuity) lines.push('#EXT-X-DISCONTINUITY');
-  const own = initPath(rendition.id, initPeriod(window, rendition, segment.period).id);
-  if (own !== map) lines.push(`#EXT-X-MAP:URI="${own}"`);
+  const period = initPeriod(window, rendition, segment.period);
+  const map = initPath(rendition.id, period.id);
+  const protection = period.protections.get(rendition.id);
+  if (!sameKey(protection, before.protection)) lines.push(...keyTags(protection, keyFormat));
+  if (map !== before.map) lines.push(`#EXT-X-MAP:URI="${map}"`);
   const dateMs = floorMs(segment.startTicks, rendition.timescale) - dateBiasMs;
   lines.push(`#EXT-X-PROGRAM-DATE-TIME:${isoTime(dateMs)}`);
-  return own;
+  return { map, protection };
+}
+
+function sameKey(one: TrackProtection | undefined, other: TrackProtection | undefined): boolean {
+  return (
+    one === other || (one !== undefined && other !== undefined && Buffer.compare(one.kid, other.kid) === 0)
+  );
 }
 
 /**
@@ -213,13 +238,18 @@ function pushHint(lines: string[], window: LiveWindow, rendition: Rendition): vo
 }
 
 /** Both numbers always: hls.js takes an absent one for the value of its own playlist. */
-function pushReports(lines: string[], window: LiveWindow, rendition: Rendition): void {
+function pushReports(
+  lines: string[],
+  window: LiveWindow,
+  rendition: Rendition,
+  keyFormat: KeyFormatChoice | undefined,
+): void {
   for (const other of window.renditions) {
     if (other.id === rendition.id) continue;
     const last = lastListed(other);
     if (!last) continue;
     lines.push(
-      `#EXT-X-RENDITION-REPORT:URI="${playlistName(other.id)}",LAST-MSN=${last.number},LAST-PART=${last.part}`,
+      `#EXT-X-RENDITION-REPORT:URI="${playlistUri(other.id, keyFormat)}",LAST-MSN=${last.number},LAST-PART=${last.part}`,
     );
   }
 }

@@ -96,6 +96,7 @@ audio.m3u8
       mpdChangedMs,
       published,
       periods,
+      upcoming: undefined,
       splices,
       inbandEvents,
       subscribe,

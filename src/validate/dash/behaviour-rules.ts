@@ -51,6 +51,11 @@ export const BEHAVIOUR_RULES = {
   'dash-media-short': { severity: 'warning', clause: 'ISO/IEC 23009-1 5.3.2.1' },
   'dash-media-type': { severity: 'error', clause: 'ISO/IEC 23009-1 5.3.7.2' },
 
+  'dash-kid-mismatch': { severity: 'error', clause: 'ISO/IEC 23001-7 11.2.1; DASH-IF IOP 7.5.2' },
+  'dash-protection-mismatch': { severity: 'error', clause: 'ISO/IEC 23009-1 5.8.5.2; ISO/IEC 23001-7 11.1' },
+  'dash-protection-missing': { severity: 'error', clause: 'ISO/IEC 23009-1 5.8.4.1; DASH-IF IOP 7.5.2' },
+  'dash-protection-on-clear': { severity: 'error', clause: 'ISO/IEC 23009-1 5.8.4.1' },
+
   'dash-update-id': { severity: 'error', clause: 'ISO/IEC 23009-1 5.4' },
   'dash-update-type': { severity: 'error', clause: 'ISO/IEC 23009-1 5.4' },
   'dash-update-availability-start': {
@@ -65,6 +70,10 @@ export const BEHAVIOUR_RULES = {
   'dash-update-period-changed': {
     severity: 'error',
     clause: 'ISO/IEC 23009-1 5.4; DASH-IF IOP timing model',
+  },
+  'dash-update-period-moved': {
+    severity: 'info',
+    clause: 'ISO/IEC 23009-1 5.4; players that have read of it prepare for the old time',
   },
   'dash-update-sets': { severity: 'error', clause: 'ISO/IEC 23009-1 5.4; DASH-IF IOP timing model' },
   'dash-update-addressing': { severity: 'error', clause: 'ISO/IEC 23009-1 5.4' },

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { systemBox } from '../../../test/support/encrypted-media.ts';
 import type { Finding } from '../finding.ts';
+import { PLAYREADY, WIDEVINE } from '../media/system-header.ts';
 import { checkDocument, DOCUMENT_RULES } from './check-document.ts';
 import { parseMpd } from './parse-mpd.ts';
 
@@ -145,6 +147,40 @@ const BROKEN_STATIC: readonly Break[] = [
   ['dash-timeline-gap', '<S d="2000"/>', '<S t="4100" d="2000"/>'],
 ];
 
+const KID = '10111213-1415-1617-1819-1a1b1c1d1e1f';
+const OTHER_KID = 'aaaaaaaa-1415-1617-1819-1a1b1c1d1e1f';
+const bytesOf = (uuid: string): Uint8Array => new Uint8Array(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
+const psshOf = (kid: string, system = WIDEVINE): string =>
+  Buffer.from(systemBox(system, [bytesOf(kid)], new Uint8Array(2))).toString('base64');
+const protection = (kid: string, pssh = psshOf(kid)): string =>
+  `<ContentProtection schemeIdUri="urn:mpeg:dash:mp4protection:2011" value="cbcs" cenc:default_KID="${kid}" xmlns:cenc="urn:mpeg:cenc:2013"/>
+   <ContentProtection schemeIdUri="urn:uuid:EDEF8BA9-79D6-4ACE-A3C8-27DCD51D21ED" value="Widevine"><cenc:pssh xmlns:cenc="urn:mpeg:cenc:2013">${pssh}</cenc:pssh></ContentProtection>`;
+
+/** The live one, encrypted: each Period has a key for its pictures and none for its sound. */
+const ENCRYPTED = LIVE.replaceAll(/(<AdaptationSet id="1"[^>]*>)/g, `$1${protection(KID)}`);
+/** Sound with the key of the pictures, but another description. */
+const SHARED = ENCRYPTED.replace(
+  /(<AdaptationSet id="2"[^>]*>)/,
+  `$1${protection(KID, Buffer.from(systemBox(WIDEVINE, [bytesOf(KID)], new Uint8Array(9))).toString('base64'))}`,
+);
+const OWN_KEYS = LIVE.replace(
+  /(<Representation id="v1"[^>]*)\/>(\s*<Representation id="v2"[^>]*)\/>/,
+  `$1>${protection(KID)}</Representation>$2>${protection(OTHER_KID)}</Representation>`,
+);
+
+const BROKEN_ENCRYPTED: readonly Break[] = [
+  ['dash-default-kid', ` cenc:default_KID="${KID}"`, ''],
+  ['dash-default-kid', `default_KID="${KID}"`, `default_KID="${KID.replaceAll('-', '')}"`],
+  ['dash-protection-scheme', 'value="cbcs"', 'value="aes"'],
+  ['dash-protection-scheme', ' value="cbcs"', ''],
+  ['dash-protection-common-missing', /<ContentProtection schemeIdUri="urn:mpeg:dash:mp4[^>]*>/, ''],
+  ['dash-pssh', psshOf(KID), 'not base64!'],
+  ['dash-pssh', psshOf(KID), Buffer.from('no box').toString('base64')],
+  ['dash-pssh', psshOf(KID), ''],
+  ['dash-pssh', psshOf(KID), psshOf(OTHER_KID)],
+  ['dash-pssh', psshOf(KID), psshOf(KID, PLAYREADY)],
+];
+
 /** The same as a live one whose window is a timeline. */
 const LIVE_TIMELINE = STATIC.replace('type="static" mediaPresentationDuration="PT6S"', () => {
   return 'type="dynamic" availabilityStartTime="2026-11-22T12:00:00Z" publishTime="2026-11-22T12:00:06Z" minimumUpdatePeriod="PT2S"';
@@ -155,6 +191,7 @@ describe('the rules of an MPD', () => {
     expect(rulesOf(LIVE)).toEqual([]);
     expect(rulesOf(STATIC)).toEqual([]);
     expect(rulesOf(LIVE_TIMELINE)).toEqual([]);
+    expect(rulesOf(ENCRYPTED)).toEqual([]);
   });
 
   it.each(BROKEN_LIVE)('find %s: %s', (rule, from, to) => {
@@ -169,14 +206,26 @@ describe('the rules of an MPD', () => {
     expect(rulesOf(broken)).toContain(rule);
   });
 
+  it.each(BROKEN_ENCRYPTED)('find %s in an encrypted one: %s', (rule, from, to) => {
+    const broken = ENCRYPTED.replace(from, to);
+    expect(broken).not.toBe(ENCRYPTED);
+    expect(rulesOf(broken)).toEqual([rule]);
+  });
+
+  it('find dash-set-kids and dash-protection-differs where keys and sets do not go together', () => {
+    expect(rulesOf(OWN_KEYS)).toEqual(['dash-set-kids']);
+    expect(rulesOf(SHARED)).toEqual(['dash-protection-differs']);
+  });
+
   it('find dash-update-period-too-long with a timeline', () => {
     const broken = LIVE_TIMELINE.replace('minimumUpdatePeriod="PT2S"', 'minimumUpdatePeriod="PT30S"');
     expect(rulesOf(broken)).toEqual(['dash-update-period-too-long']);
   });
 
   it('have each been seen to fire', () => {
-    const seen = new Set([...BROKEN_LIVE, ...BROKEN_STATIC].map(([rule]) => rule));
-    seen.add('dash-update-period-too-long');
+    const seen = new Set([...BROKEN_LIVE, ...BROKEN_STATIC, ...BROKEN_ENCRYPTED].map(([rule]) => rule));
+    const others = ['dash-update-period-too-long', 'dash-set-kids', 'dash-protection-differs'];
+    for (const rule of others) seen.add(rule);
     expect(DOCUMENT_RULES.map(({ rule }) => rule).filter((rule) => !seen.has(rule))).toEqual([]);
     expect(new Set(DOCUMENT_RULES.map(({ rule }) => rule)).size).toBe(DOCUMENT_RULES.length);
   });

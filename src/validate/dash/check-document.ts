@@ -5,6 +5,7 @@ import { ADDRESSING_RULES } from './rules-addressing.ts';
 import { LOW_LATENCY_RULES } from './rules-low-latency.ts';
 import { MPD_RULES } from './rules-mpd.ts';
 import { PERIOD_RULES } from './rules-period.ts';
+import { PROTECTION_RULES } from './rules-protection.ts';
 import { SET_RULES } from './rules-set.ts';
 
 /** Every rule about one state of the MPD. */
@@ -12,6 +13,7 @@ export const DOCUMENT_RULES: readonly DocumentRule[] = [
   ...MPD_RULES,
   ...PERIOD_RULES,
   ...SET_RULES,
+  ...PROTECTION_RULES,
   ...ADDRESSING_RULES,
   ...LOW_LATENCY_RULES,
 ];

@@ -53,12 +53,6 @@ describe('an update of the MPD', () => {
       121,
     ],
     [
-      'may move a Period that is still to come',
-      first + period('b', 'start="PT200S"'),
-      first + period('b', 'start="PT210S"'),
-      150,
-    ],
-    [
       'may move the end that is still to come',
       period('a', 'start="PT100S" duration="PT90S"'),
       period('a', 'start="PT100S" duration="PT80S"'),
@@ -113,6 +107,13 @@ describe('an update of the MPD', () => {
       period('a', 'start="PT100S"') + period('b', 'start="PT109S"'),
       112,
       'dash-update-period-changed',
+    ],
+    [
+      'move a Period that it had announced without a word',
+      first + period('b', 'start="PT200S"'),
+      first + period('b', 'start="PT210S"'),
+      150,
+      'dash-update-period-moved',
     ],
     [
       'number anew',

@@ -78,7 +78,11 @@ function checkTimes(mpd: Mpd, old: Period, now: Period, nowMs: number): UpdateFa
     void faults.push({ rule: 'dash-update-period-changed', message: `${placeOf(old)}: ${message}` });
   const startMs = periodStartMs(mpd, old);
   // A Period that has not begun may still be moved.
-  if (startMs !== undefined && startMs > nowMs) return faults;
+  if (startMs !== undefined && startMs > nowMs) {
+    if (!differs(old.start, now.start)) return faults;
+    const message = `${placeOf(old)} was announced for ${old.start} s, now it starts at ${now.start ?? 'no time'}`;
+    return [{ rule: 'dash-update-period-moved', message }];
+  }
   if (differs(old.start, now.start)) change(`its start went from ${old.start} to ${now.start} s`);
   const endMs =
     startMs !== undefined && old.end !== undefined

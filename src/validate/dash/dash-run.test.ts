@@ -1,13 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/support/fake-clock.ts';
 import { FindingLog } from '../finding.ts';
+import { CounterBoard } from '../media/counter-board.ts';
 import { DashRun } from './dash-run.ts';
 
 function start(deadlineMs = 10_000) {
   const clock = new FakeClock();
   const controller = new AbortController();
   const fetcher = { get: () => Promise.reject(new Error('not asked')) };
-  const run = new DashRun({ clock, fetcher, log: new FindingLog(), deadlineMs, signal: controller.signal });
+  const run = new DashRun({
+    clock,
+    fetcher,
+    log: new FindingLog(),
+    counters: new CounterBoard(),
+    deadlineMs,
+    signal: controller.signal,
+  });
   return { clock, controller, run };
 }
 

@@ -1,5 +1,6 @@
 import type { Report, ValidationContext } from '../contracts.ts';
 import type { FetchOutcome } from '../fetcher.ts';
+import type { CounterBoard } from '../media/counter-board.ts';
 import { BEHAVIOUR_RULES, type BehaviourRule } from './behaviour-rules.ts';
 
 /** Longest segment that is read. */
@@ -59,6 +60,11 @@ export class DashRun {
 
   get remainingMs(): number {
     return this.#context.deadlineMs - this.#context.clock.monotonicMs();
+  }
+
+  /** Counters of all Representations. */
+  get counters(): CounterBoard {
+    return this.#context.counters;
   }
 
   tell(rule: BehaviourRule, url: string, message: string): void {

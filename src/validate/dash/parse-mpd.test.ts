@@ -6,7 +6,7 @@ import { initializationOf, segmentAt, segmentCount } from './segments.ts';
 import { parseDuration, parseFrameRate } from './time-values.ts';
 import { expandTemplate, templateFault } from './url-template.ts';
 import { canonicalText, parseXml } from './xml.ts';
-import { deepestNesting } from './xml-nesting.ts';
+import { deepestNesting } from '../../base/xml-nesting.ts';
 
 const URL_OF_MPD = 'https://cdn.example/live/cam/manifest.mpd';
 

@@ -6,6 +6,7 @@ import { checkTransportStream } from '../media/check-transport-stream.ts';
 import { sniffMedia } from '../media/sniff-media.ts';
 import { TrackChain } from '../media/track-chain.ts';
 import type { BoundaryBoard } from './boundary-board.ts';
+import { checkKey } from './check-key.ts';
 import { findOverflow, type MeasuredSegment } from './check-bandwidth.ts';
 import { checkSegmentResponse } from './check-response.ts';
 import { checkSegmentTime } from './check-segment-time.ts';
@@ -82,6 +83,10 @@ export class SegmentJudge {
       },
       this.#run.reportTo(init.url),
     );
+    if (!this.#init) return;
+    for (const { rule, message } of checkKey(this.#placed, this.#init)) {
+      this.#run.tell(rule, init.url, message);
+    }
   }
 
   /** Judges one segment that came whole. Gives the seconds that its samples last, when they could be read. */
@@ -138,11 +143,9 @@ export class SegmentJudge {
       return undefined;
     }
     const startsWithSync = CLOSED_SAP_TYPES.includes(this.#sapType()) ? true : undefined;
-    const facts = checkMediaSegment(
-      bytes,
-      { format: 'dash', scope: 'segment', init, startsWithSync },
-      report,
-    );
+    const counters = { board: this.#run.counters, url: segment.url };
+    const expected = { format: 'dash', scope: 'segment', init, startsWithSync, counters } as const;
+    const facts = checkMediaSegment(bytes, expected, report);
     if (!facts) {
       this.breakChain();
       return undefined;

@@ -1,100 +1,16 @@
-import { DOMParser, type Element, type Node } from '@xmldom/xmldom';
-import { deepestNesting } from './xml-nesting.ts';
+import { parseXml as parseBoundedXml, type XmlOutcome } from '../../base/xml.ts';
 
-/** An element without the DOM around it. */
-export interface XmlElement {
-  /** Without prefix. */
-  readonly name: string;
-  readonly namespace: string;
-  /** By name as written, prefix included (`xlink:href`). */
-  readonly attributes: ReadonlyMap<string, string>;
-  readonly children: readonly XmlElement[];
-  /** Character data of this element itself, trimmed. */
-  readonly text: string;
-}
+export { canonicalText, childOf, childrenOf, type XmlElement } from '../../base/xml.ts';
 
-export type XmlOutcome =
-  | { readonly kind: 'document'; readonly root: XmlElement }
-  | { readonly kind: 'unreadable'; readonly reason: string };
+const MPD_LIMITS = {
+  /** A day of two-second segments in a SegmentTimeline without repeats is about 3 MB. */
+  maxCharacters: 16 * 1024 * 1024,
+  maxElements: 500_000,
+  /** An MPD is ten deep. */
+  maxDepth: 64,
+};
 
-/** A day of two-second segments in a SegmentTimeline without repeats is about 3 MB. */
-const MAX_CHARACTERS = 16 * 1024 * 1024;
-const MAX_ELEMENTS = 500_000;
-/** An MPD is ten deep; bounds the recursion on a hostile one. */
-const MAX_DEPTH = 64;
-
-const ELEMENT_NODE = 1;
-const TEXT_NODE = 3;
-const CDATA_NODE = 4;
-
-/**
- * Parses XML from strangers. A DOCTYPE is refused unread: nothing in an MPD needs one, and entities are what XML
- * bombs and stolen files are made of. Sizes are bounded. Never throws.
- */
+/** Parses an MPD of a stranger. Never throws. */
 export function parseXml(text: string): XmlOutcome {
-  if (text.length > MAX_CHARACTERS) return unreadable(`longer than ${MAX_CHARACTERS} characters`);
-  if (/<!DOCTYPE|<!ENTITY/i.test(text)) return unreadable('has a DOCTYPE, which is refused');
-  // xmldom's own work grows with the depth of open elements; a cheap look at the text comes first.
-  if (deepestNesting(text) > MAX_DEPTH) return unreadable(`nested deeper than ${MAX_DEPTH} elements`);
-  try {
-    const parser = new DOMParser({ onError: refuse });
-    const root = parser.parseFromString(text.replace(/^\uFEFF/, ''), 'text/xml').documentElement;
-    if (!root) return unreadable('has no root element');
-    return { kind: 'document', root: convert(root, { elements: MAX_ELEMENTS }) };
-  } catch (error) {
-    return unreadable(firstLine(error));
-  }
-}
-
-function unreadable(reason: string): XmlOutcome {
-  return { kind: 'unreadable', reason };
-}
-
-/** Everything but a warning ends the parsing. */
-function refuse(level: 'warning' | 'error' | 'fatalError', message: string): void {
-  if (level !== 'warning') throw new Error(message);
-}
-
-const MAX_REASON = 200;
-
-function firstLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return (message.split('\n')[0] ?? '').slice(0, MAX_REASON);
-}
-
-function convert(element: Element, budget: { elements: number }): XmlElement {
-  budget.elements -= 1;
-  if (budget.elements < 0) throw new Error(`more than ${MAX_ELEMENTS} elements`);
-  const attributes = new Map<string, string>();
-  for (const attribute of element.attributes) attributes.set(attribute.name, attribute.value);
-  const children: XmlElement[] = [];
-  let text = '';
-  for (let node: Node | null = element.firstChild; node; node = node.nextSibling) {
-    if (node.nodeType === ELEMENT_NODE) children.push(convert(node as Element, budget));
-    else if (node.nodeType === TEXT_NODE || node.nodeType === CDATA_NODE) text += node.nodeValue ?? '';
-  }
-  return {
-    name: element.localName ?? element.nodeName,
-    namespace: element.namespaceURI ?? '',
-    attributes,
-    children,
-    text: text.trim(),
-  };
-}
-
-/** The children of that name. */
-export function childrenOf(element: XmlElement, name: string): XmlElement[] {
-  return element.children.filter((child) => child.name === name);
-}
-
-/** The first child of that name. */
-export function childOf(element: XmlElement, name: string): XmlElement | undefined {
-  return element.children.find((child) => child.name === name);
-}
-
-/** Text in which two documents that say the same are equal: attributes in order, no white space between elements. */
-export function canonicalText(element: XmlElement): string {
-  const attributes = [...element.attributes].sort(([a], [b]) => (a < b ? -1 : 1));
-  const written = attributes.map(([name, value]) => ` ${name}=${JSON.stringify(value)}`).join('');
-  return `<${element.name}${written}>${element.text}${element.children.map(canonicalText).join('')}</>`;
+  return parseBoundedXml(text, MPD_LIMITS);
 }

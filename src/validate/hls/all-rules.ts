@@ -2,6 +2,7 @@ import { ANSWER_RULES } from './answer-rules.ts';
 import { BANDWIDTH_RULES } from './bandwidth.ts';
 import { DATE_BOARD_RULE } from './date-board.ts';
 import { DATE_RANGE_RULES } from './date-range-rules.ts';
+import { KEY_CHANGE_RULES, KEY_MEDIA_RULES, KEY_TEXT_RULES } from './key-rules.ts';
 import { LIVE_RULES } from './live-rules.ts';
 import { READER_RULES } from './media-reader.ts';
 import { MEDIA_RULES } from './media-rules.ts';
@@ -17,6 +18,9 @@ export const HLS_RULE_NAMES: readonly string[] = [
   ...TEXT_RULES,
   ...MULTIVARIANT_RULES,
   ...MEDIA_RULES,
+  ...KEY_TEXT_RULES,
+  ...KEY_MEDIA_RULES,
+  ...KEY_CHANGE_RULES,
   ...PART_RULES,
   ...DATE_RANGE_RULES,
   ...RELOAD_RULES,

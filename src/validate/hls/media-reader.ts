@@ -9,6 +9,8 @@ import { TrackChain } from '../media/track-chain.ts';
 import { ANSWER_RULES } from './answer-rules.ts';
 import type { DateBoard } from './date-board.ts';
 import type { HintProbe } from './hint-probe.ts';
+import { KEY_MEDIA_RULES } from './key-rules.ts';
+import { KeyWatch, mapKey } from './key-watch.ts';
 import { LIVE_RULES } from './live-rules.ts';
 import type { ByteRange, InitSection, MediaPlaylist, Part, Segment } from './playlist.ts';
 import type { RenditionRole, SegmentRate } from './rendition.ts';
@@ -72,6 +74,7 @@ export class MediaReader {
   readonly #signal: AbortSignal;
   readonly #dates: DateBoard;
   readonly #hints: HintProbe;
+  readonly #keys: KeyWatch;
   readonly #queue: Item[] = [];
   readonly #inits = new Map<string, Promise<InitFacts | undefined>>();
   readonly #parts = new Map<number, Map<number, ReadPart>>();
@@ -102,6 +105,7 @@ export class MediaReader {
     this.#signal = signal;
     this.#dates = shared.dates;
     this.#hints = shared.hints;
+    this.#keys = new KeyWatch(this.#sink(role.url));
   }
 
   /** Bytes and time of the segments fetched, in order. */
@@ -193,6 +197,8 @@ export class MediaReader {
     const parts = this.#takeParts(segment);
     const read: ReadSegment = { segment, bytes: result.body, facts, init, isIsobmff, parts };
     judge(SEGMENT_MEDIA_RULES, read, this.#sink(segment.url));
+    judge(KEY_MEDIA_RULES, read, this.#sink(this.#role.url));
+    this.#keys.note(read);
     this.#follow(read);
     const seconds = segment.seconds ?? 0;
     this.#rates.push({ msn: segment.msn, seconds, bytes: result.body.length });
@@ -256,11 +262,13 @@ export class MediaReader {
     const promised = (this.#role.independentSegments ?? false) || playlist.independentSegments;
     this.#promised ||= promised;
     const startsWithSync = scope === 'segment' && promised ? true : undefined;
-    return { init, facts: checkMediaSegment(bytes, { format: 'hls', scope, init, startsWithSync }, report) };
+    const counters = { board: this.#context.counters, url };
+    const expected = { format: 'hls', scope, init, startsWithSync, counters } as const;
+    return { init, facts: checkMediaSegment(bytes, expected, report) };
   }
 
   #init(map: InitSection, playlist: MediaPlaylist): Promise<InitFacts | undefined> {
-    const key = `${map.url} ${map.range?.offset} ${map.range?.length}`;
+    const key = mapKey(map);
     const known = this.#inits.get(key);
     if (known) return known;
     if (this.#inits.size >= MAX_INITS) this.#inits.clear();

@@ -344,8 +344,9 @@ export const MULTIVARIANT_RULES: readonly Rule<MultivariantPlaylist>[] = [
       for (const tag of tags.filter(({ name }) => name === 'EXT-X-SESSION-KEY')) {
         if (attribute(tag, 'METHOD') === 'NONE')
           yield { line: tag.line, message: 'EXT-X-SESSION-KEY with METHOD=NONE' };
-        if (seen.has(tag.value)) yield { line: tag.line, message: 'the same EXT-X-SESSION-KEY twice' };
-        seen.add(tag.value);
+        const same = JSON.stringify(SESSION_KEY_NAMES.map((name) => attribute(tag, name)));
+        if (seen.has(same)) yield { line: tag.line, message: 'the same EXT-X-SESSION-KEY twice' };
+        seen.add(same);
       }
     },
   },
@@ -363,6 +364,9 @@ export const MULTIVARIANT_RULES: readonly Rule<MultivariantPlaylist>[] = [
     },
   },
 ];
+
+/** What tells EXT-X-SESSION-KEY tags apart (4.4.6.5). */
+const SESSION_KEY_NAMES = ['METHOD', 'URI', 'IV', 'KEYFORMAT', 'KEYFORMATVERSIONS'] as const;
 
 function isHighRange({ tag }: Variant): boolean {
   const range = attribute(tag, 'VIDEO-RANGE');

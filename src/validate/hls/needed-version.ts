@@ -54,6 +54,8 @@ const NEEDS: readonly Need[] = [
 
 /** With groups a server may say 4, though nothing needs it (8). */
 const GROUPS_VERSION = 4;
+/** KEYFORMAT needs 5 on EXT-X-KEY; a server may say so for EXT-X-SESSION-KEY, too. */
+const SESSION_KEYS_VERSION = 5;
 /** A delta that leaves out date ranges is 10; whether it left any out cannot be seen from outside. */
 const SKIPPED_DATERANGES_VERSION = 10;
 
@@ -70,8 +72,9 @@ export function neededVersion({ tags }: PlaylistText): NeededVersion {
     }
   }
   const groups = tags.some(named('EXT-X-MEDIA')) ? GROUPS_VERSION : 1;
+  const sessionKeys = tags.some(has('EXT-X-SESSION-KEY', 'KEYFORMAT')) ? SESSION_KEYS_VERSION : 1;
   const skipped = tags.some(has('EXT-X-SKIP', 'RECENTLY-REMOVED-DATERANGES'))
     ? SKIPPED_DATERANGES_VERSION
     : 1;
-  return { version, why, allowed: Math.max(version, groups, skipped) };
+  return { version, why, allowed: Math.max(version, groups, sessionKeys, skipped) };
 }

@@ -2,6 +2,7 @@ import { parseDateTime } from '../date-time.ts';
 import { excerpt } from './attribute-list.ts';
 import {
   attribute,
+  keyOf,
   numberAttribute,
   toNumber,
   type ByteRange,
@@ -63,9 +64,7 @@ class SegmentBuilder {
   readonly #firstMsn: number;
   #discontinuityNumber: number;
   #map: InitSection | undefined;
-  #keys: Key[] = [];
-  /** The last tag was an EXT-X-KEY: a run of them applies together. */
-  #inKeyRun = false;
+  #keys: readonly Key[] = [];
   /** End of the last range of each resource. */
   readonly #rangeEnds = new Map<string, number>();
   #pending: Tag[] = [];
@@ -81,8 +80,7 @@ class SegmentBuilder {
     this.#pending.push(tag);
     if (tag.name === 'EXT-X-MAP') this.#map = this.#mapOf(tag);
     if (tag.name === 'EXT-X-DISCONTINUITY') this.#discontinuityNumber += 1;
-    if (tag.name === 'EXT-X-KEY') this.#addKey(tag);
-    else this.#inKeyRun = false;
+    if (tag.name === 'EXT-X-KEY') this.#addKey(keyOf(tag));
   }
 
   uri(uri: string, line: number): void {
@@ -98,7 +96,6 @@ class SegmentBuilder {
   #build(uri: string | undefined, line: number): Segment {
     const tags = this.#pending;
     this.#pending = [];
-    this.#inKeyRun = false;
     const msn = this.#firstMsn + this.segments.length;
     const find = (name: string): Tag | undefined => tags.find((tag) => tag.name === name);
     const date = find('EXT-X-PROGRAM-DATE-TIME');
@@ -115,6 +112,7 @@ class SegmentBuilder {
       discontinuityNumber: this.#discontinuityNumber,
       map: this.#map,
       keys: this.#keys,
+      openingTags: tags.filter(({ name }) => name === 'EXT-X-KEY' || name === 'EXT-X-MAP'),
       dateMs: date && parseDateTime(date.value),
       gap: find('EXT-X-GAP') !== undefined,
       range: range && this.#range(range.value, url, range.line, '4.4.4.2'),
@@ -167,12 +165,13 @@ class SegmentBuilder {
     };
   }
 
-  #addKey(tag: Tag): void {
-    const key: Key = { method: attribute(tag, 'METHOD') ?? '', text: tag.value };
-    // A segment that has these keys already has ended their run.
-    if (this.#inKeyRun) this.#keys.push(key);
-    else this.#keys = [key];
-    this.#inKeyRun = true;
+  /** A key holds until the next one with the same KEYFORMAT, or METHOD=NONE (4.4.4.4). */
+  #addKey(key: Key): void {
+    const none = 'NONE';
+    const others = this.#keys.filter(
+      ({ method, keyFormat }) => method !== none && keyFormat !== key.keyFormat,
+    );
+    this.#keys = key.method === none ? [key] : [...others, key];
   }
 
   #range(text: string, url: string, line: number, section: string): ByteRange | undefined {

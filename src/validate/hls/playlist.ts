@@ -52,6 +52,12 @@ export interface InitSection {
 export interface Key {
   readonly method: string;
   readonly text: string;
+  readonly line: number;
+  readonly uri: string | undefined;
+  /** `identity` when the tag does not say. */
+  readonly keyFormat: string;
+  /** KEYID without its 0x, in lower case: no attribute of the standard, but packagers write and players read it. */
+  readonly keyId: string | undefined;
 }
 
 /** EXT-X-PART. */
@@ -83,7 +89,10 @@ export interface Segment {
   /** Discontinuity sequence number (6.2.1). */
   readonly discontinuityNumber: number;
   readonly map: InitSection | undefined;
+  /** Of each KEYFORMAT the last one; of METHOD=NONE that alone. */
   readonly keys: readonly Key[];
+  /** EXT-X-KEY and EXT-X-MAP of this very segment, as they stand. */
+  readonly openingTags: readonly Tag[];
   /** Of EXT-X-PROGRAM-DATE-TIME on this very segment, ms since 1970. */
   readonly dateMs: number | undefined;
   readonly gap: boolean;
@@ -198,6 +207,18 @@ export function numberAttribute(tag: Tag, name: string): number | undefined {
 /** Undefined for what is not a plain decimal number. */
 export function toNumber(text: string | undefined): number | undefined {
   return text !== undefined && /^-?\d+(\.\d*)?$/.test(text) ? Number(text) : undefined;
+}
+
+/** EXT-X-KEY as it is in force. */
+export function keyOf(tag: Tag): Key {
+  return {
+    method: attribute(tag, 'METHOD') ?? '',
+    text: tag.value,
+    line: tag.line,
+    uri: attribute(tag, 'URI'),
+    keyFormat: attribute(tag, 'KEYFORMAT') ?? 'identity',
+    keyId: attribute(tag, 'KEYID')?.toLowerCase().replace(/^0x/, ''),
+  };
 }
 
 /** Every segment, the open one last. */

@@ -3,11 +3,11 @@ import {
   attribute,
   isLowLatency,
   playlistSeconds,
-  secondsOf,
   type MediaPlaylist,
   type MultivariantPlaylist,
-  type Segment,
 } from './playlist.ts';
+import { keyChangesApart } from './key-changes.ts';
+import { at, place } from './placed.ts';
 import type { RenditionRole } from './rendition.ts';
 import { apple, rfc, say, type Problem, type Rule } from './rule.ts';
 
@@ -202,6 +202,12 @@ export const PRESENTATION_RULES: readonly Rule<Presentation>[] = [
     },
   },
   {
+    rule: 'hls-key-changes-apart',
+    severity: 'warning',
+    clause: `${rfc('6.2.4')}; players switch renditions at the same segment`,
+    check: ({ renditions }) => keyChangesApart(renditions),
+  },
+  {
     rule: 'hls-independent-repeated',
     severity: 'warning',
     clause: rfc('4.4.2.1'),
@@ -228,29 +234,6 @@ function idsOf({ dateRanges }: MediaPlaylist): string {
   return JSON.stringify([...new Set(dateRanges.map((tag) => attribute(tag, 'ID') ?? ''))].toSorted());
 }
 
-/** A segment on the common clock of a presentation. */
-interface Placed {
-  readonly segment: Segment;
-  readonly startMs: number;
-  readonly endMs: number;
-}
-
-/** By date; a VOD playlist without dates, by time from its start. Undefined when neither is known. */
-function place(playlist: MediaPlaylist): readonly Placed[] | undefined {
-  const dated = allSegments(playlist).some(({ dateMs }) => dateMs !== undefined);
-  if (!dated && playlist.type !== 'VOD') return undefined;
-  const placed: Placed[] = [];
-  let atMs = dated ? undefined : 0;
-  for (const segment of playlist.segments) {
-    atMs = segment.dateMs ?? atMs;
-    if (atMs === undefined) continue;
-    const endMs = atMs + secondsOf(segment) * 1000;
-    placed.push({ segment, startMs: atMs, endMs });
-    atMs = endMs;
-  }
-  return placed;
-}
-
 /** Segments are matched by their middles: boundaries of audio and video never fall together. */
 function* otherNumbers({ renditions }: Presentation): Iterable<Problem> {
   const [first, ...others] = renditions
@@ -272,16 +255,4 @@ function* otherNumbers({ renditions }: Presentation): Iterable<Problem> {
       };
     }
   }
-}
-
-/** The segment of a moment. Those of a playlist stand in order of time, or it has findings of its own. */
-function at(placed: readonly Placed[], ms: number): Placed | undefined {
-  let [low, high] = [0, placed.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((placed[middle]?.endMs ?? 0) <= ms) low = middle + 1;
-    else high = middle;
-  }
-  const found = placed[low];
-  return found && found.startMs <= ms ? found : undefined;
 }

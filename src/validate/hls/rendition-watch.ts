@@ -6,6 +6,7 @@ import { DATE_RANGE_RULES } from './date-range-rules.ts';
 import { DepartedMedia } from './departed.ts';
 import { directivesAfter, DirectiveProbes } from './directive-probes.ts';
 import { HintProbe } from './hint-probe.ts';
+import { KEY_TEXT_RULES } from './key-rules.ts';
 import { LIVE_RULES } from './live-rules.ts';
 import { MEDIA_RULES } from './media-rules.ts';
 import { MediaReader } from './media-reader.ts';
@@ -197,6 +198,7 @@ export class RenditionWatch {
     const before = this.latest;
     this.#loads += 1;
     judge(MEDIA_RULES, playlist, this.#sink);
+    judge(KEY_TEXT_RULES, playlist, this.#sink);
     judge(PART_RULES, playlist, this.#sink);
     judge(DATE_RANGE_RULES, playlist, this.#sink);
     if (before) judge(RELOAD_RULES, { before, after: playlist }, this.#sink);

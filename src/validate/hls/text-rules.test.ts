@@ -23,6 +23,9 @@ const plain = (from: string | RegExp, to: string): string => swap(PLAIN, from, t
 const low = (from: string | RegExp, to: string): string => swap(LOW, from, to);
 const multi = (from: string | RegExp, to: string): string => swap(MULTIVARIANT, from, to);
 const withTag = (tag: string): string => plain('#EXTINF', `${tag}\n#EXTINF`);
+/** Before the first EXT-X-MAP. */
+const withKeys = (...keys: readonly string[]): string =>
+  plain('#EXT-X-MAP', `${keys.map((key) => `#EXT-X-KEY:${key}\n`).join('')}#EXT-X-MAP`);
 const range = (attributes: string): string => withTag(`#EXT-X-DATERANGE:ID="ad1",${attributes}`);
 const START = 'START-DATE="2026-11-22T12:00:01Z"';
 /** A splice_insert out of SCTE 35's own examples, whole; and with its last byte changed. */
@@ -102,7 +105,33 @@ const IN_TEXT: readonly Change[] = [
   ['a range that follows nothing', ['hls-range-without-offset'], withTag('#EXT-X-BYTERANGE:1000')],
   ['a key without a URI', ['hls-key-invalid'], withTag('#EXT-X-KEY:METHOD=AES-128')],
   ['no key, but a URI', ['hls-key-invalid'], withTag('#EXT-X-KEY:METHOD=NONE,URI="k"')],
-  ['counter mode', ['hls-key-counter-mode'], withTag('#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI="k"')],
+  ['counter mode', ['hls-key-counter-mode'], withKeys('METHOD=SAMPLE-AES-CTR,URI="k"')],
+  ['a key behind its map', ['hls-key-after-map'], withTag('#EXT-X-KEY:METHOD=SAMPLE-AES,URI="k"')],
+  [
+    'two keys of one format',
+    ['hls-key-format-twice'],
+    withKeys('METHOD=SAMPLE-AES,URI="k",KEYFORMAT="a"', 'METHOD=SAMPLE-AES,URI="l",KEYFORMAT="a"'),
+  ],
+  [
+    'two keys without a format',
+    ['hls-key-format-twice'],
+    withKeys('METHOD=SAMPLE-AES,URI="k"', 'METHOD=SAMPLE-AES,URI="l",KEYFORMAT="identity"'),
+  ],
+  [
+    'an IV in counter mode',
+    ['hls-key-counter-mode', 'hls-key-iv-forbidden'],
+    withKeys('METHOD=SAMPLE-AES-CTR,URI="k",IV=0x00000000000000000000000000000001'),
+  ],
+  [
+    'an IV beside tenc',
+    ['hls-key-iv-needless'],
+    withKeys('METHOD=SAMPLE-AES,URI="k",IV=0x00000000000000000000000000000001'),
+  ],
+  [
+    'KEYFORMAT in version 4',
+    ['hls-version-too-low'],
+    '#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:3\n#EXT-X-KEY:METHOD=AES-128,URI="k",KEYFORMAT="a"\n#EXTINF:3,\na.ts\n#EXT-X-ENDLIST\n',
+  ],
   [
     'a part of a gap',
     ['hls-gap-part-unmarked'],
@@ -226,6 +255,15 @@ describe('the text of a media playlist', () => {
       'with a date range and a splice',
       range(`${START},DURATION=2,END-DATE="2026-11-22T12:00:03.000Z",SCTE35-OUT=${SPLICE}`),
     ],
+    [
+      'with a key for each of two formats, and later ones',
+      swap(
+        withKeys('METHOD=SAMPLE-AES,URI="k",KEYFORMAT="a"', 'METHOD=SAMPLE-AES,URI="l",KEYFORMAT="b"'),
+        '#EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:04',
+        '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="m",KEYFORMAT="a"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:04',
+      ),
+    ],
+    ['with a key behind a map that is in the clear', withTag('#EXT-X-KEY:METHOD=AES-128,URI="k"')],
     ['with a short last part', low('0.50000,URI="104.1', '0.10000,URI="104.1')],
     [
       'with a short part before a gap',
@@ -346,6 +384,18 @@ const IN_MULTIVARIANT: readonly Change[] = [
   ],
   ['no LANGUAGE', ['hls-language-missing'], multi(',LANGUAGE="en",DEFAULT', ',DEFAULT')],
   ['no CHANNELS', ['hls-channels-missing'], multi(',CHANNELS="2"', '')],
+  [
+    'a session key twice, with another KEYID',
+    ['hls-session-key-invalid'],
+    swap(
+      multi(
+        '#EXT-X-STREAM',
+        '#EXT-X-SESSION-KEY:METHOD=SAMPLE-AES,URI="k",KEYFORMAT="a",KEYID=0x01\n#EXT-X-SESSION-KEY:METHOD=SAMPLE-AES,URI="k",KEYFORMAT="a"\n#EXT-X-STREAM',
+      ),
+      'VERSION:4',
+      'VERSION:5',
+    ),
+  ],
   [
     'a session key of no method',
     ['hls-session-key-invalid'],

@@ -8,6 +8,7 @@ import {
   readMovieDuration,
   readTrackDefaults,
 } from './init-tracks.ts';
+import { checkProtection, checkSystemHeaders } from './check-protection.ts';
 import { type TellMedia, tellerOf } from './media-rules.ts';
 
 const CMAF_BRANDS = ['cmfc', 'cmf2'];
@@ -37,7 +38,9 @@ export const checkInitSegment: CheckInitSegment = (bytes, expectations, report) 
   for (const track of tracks) {
     checkTrack(track, defaults.has(track.facts.trackId) || !mvex, tell);
     checkEntry(track, tell);
+    checkProtection(track, cmaf, tell);
   }
+  checkSystemHeaders(bytes, moov, tell);
   if (expectations.format === 'hls') checkDurations(bytes, moov, tracks, tell);
   checkExpectations(tracks, expectations, tell);
   return { tracks: tracks.map(({ facts }) => facts), defaults, cmaf };

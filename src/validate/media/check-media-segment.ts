@@ -1,6 +1,7 @@
 import { type Box, readBoxes } from '../../media/isobmff/box-reader.ts';
 import type { CheckMediaSegment, InitFacts, MediaExpectations, TrackRunFacts } from '../contracts.ts';
 import { checkFragment, checkSequence } from './check-fragment.ts';
+import { checkEncryption } from './check-encryption.ts';
 import { boxList, faultText } from './check-init-segment.ts';
 import {
   checkEventMessages,
@@ -38,11 +39,12 @@ export const checkMediaSegment: CheckMediaSegment = (bytes, expectations, report
   }
   checkSequence(fragments, tell);
   checkSyncSamples(bytes, fragments, init, tell);
+  const kids = checkEncryption(bytes, fragments, expectations, tell);
   const brands = checkAround(bytes, boxes, expectations, tell);
   const references = checkReferenceTimes(bytes, boxes, fragments, init, tell);
   const runs = gatherRuns(fragments);
   for (const run of runs.values()) checkRun(run, expectations, tell);
-  return { tracks: [...runs.values()].map(runFacts), fragmentCount: moofs.length, brands, references };
+  return { tracks: [...runs.values()].map(runFacts), fragmentCount: moofs.length, brands, references, kids };
 };
 
 function checkAround(

@@ -35,6 +35,7 @@ export function readInitTrack(bytes: Uint8Array, trak: Box): InitTrack | undefin
       width: entry.width,
       height: entry.height,
       nalLengthSize: entry.nalLengthSize,
+      protection: entry.protection,
     },
     entry,
     presentedSize: header,

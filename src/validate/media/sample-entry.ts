@@ -1,12 +1,15 @@
 import { type Box, BoxCursor, findBox, readBoxes } from '../../media/isobmff/box-reader.ts';
 import { parseAvcConfig } from '../../media/h264.ts';
+import type { ProtectionFacts } from '../contracts.ts';
 import { hevcCodecString } from './hevc-codec-string.ts';
+import { readProtection } from './track-encryption.ts';
 
 /** What the first sample entry of a track says of its codec. */
 export interface SampleEntry {
   /** Four characters; for protected media those of the original format. */
   readonly format: string;
-  readonly encrypted: boolean;
+  /** Undefined when the entry is that of a clear track. */
+  readonly protection: ProtectionFacts | undefined;
   /** RFC 6381; the four characters alone for codecs whose configuration is not read. */
   readonly codec: string | undefined;
   readonly nalLengthSize: number | undefined;
@@ -17,6 +20,9 @@ export interface SampleEntry {
   readonly codedSize: { readonly width: number; readonly height: number } | undefined;
 }
 
+/** Four characters that stand for those of the codec when its samples are protected (ISO/IEC 14496-12 8.12). */
+const PROTECTED_FORMAT = /^enc[a-z0-9]$/;
+
 /** Bytes of the fixed fields before the boxes in an entry (ISO/IEC 14496-12 12.1.3, 12.2.3). */
 const FIXED_FIELDS = { vide: 78, soun: 28 } as const;
 
@@ -26,16 +32,17 @@ export function readSampleEntry(bytes: Uint8Array, entry: Box, handler: string):
   const body =
     fixed === undefined ? bytes.subarray(0, 0) : bytes.subarray(entry.bodyStart + fixed, entry.end);
   const boxes = readBoxes(body).boxes;
-  const format = originalFormat(body, boxes) ?? entry.type;
-  const encrypted = format !== entry.type;
+  const original = originalFormat(body, boxes);
+  const format = original ?? entry.type;
+  const encrypted = format !== entry.type || PROTECTED_FORMAT.test(entry.type);
   const config = (type: string): Uint8Array | undefined => {
     const box = boxes.find((child) => child.type === type);
     return box && body.subarray(box.bodyStart, box.end);
   };
   return {
     format,
-    encrypted,
-    codec: codecString(format, config),
+    protection: encrypted ? readProtection(body, boxes) : undefined,
+    codec: encrypted && original === undefined ? undefined : codecString(format, config),
     nalLengthSize: encrypted ? undefined : nalLengthSize(config),
     ...(handler === 'vide' ? visualSize(bytes, entry) : { width: undefined, height: undefined }),
     codedSize: avcPictureSize(config('avcC')),

@@ -2,6 +2,7 @@ import { MediaPlayer, type MediaPlayerClass, type MediaPlayerSettingClass } from
 import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
 import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
+import { protectDash } from '../protection/dash-protection.ts';
 import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
 import { type Steering, steerByTarget } from './target-steering.ts';
 
@@ -24,13 +25,14 @@ export class DashPlayer implements Player {
   }
 
   load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
-    const { mode, targetMs, onFatal } = this.#options;
+    const { mode, targetMs, licenses, onFatal } = this.#options;
     this.#video = video;
     this.#dash.on('error', ({ error }) => {
       if (!isSegmentMissing(error)) onFatal(`dash.js: ${describe(error)}`);
     });
     if (mode === 'low') this.#steer(video);
     else if (targetMs !== undefined) this.#setDelay(targetMs);
+    if (licenses) protectDash(this.#dash, licenses);
     this.#dash.initialize(video, new URL('index.mpd', streamUrl).href, true);
     return Promise.resolve();
   }

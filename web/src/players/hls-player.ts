@@ -14,6 +14,7 @@ import { NativeHlsPlayer } from './native-hls-player.ts';
 import { firstRung } from '../rung-controller.ts';
 import { RungKeeper } from '../rung-keeper.ts';
 import { AUTO } from '../page-options.ts';
+import { hlsProtection } from '../protection/hls-protection.ts';
 import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
 
 /** The least media in the buffer: parts come whole, so that the delay behind the edge is a part and some more. */
@@ -53,7 +54,10 @@ class HlsPlayer implements Player {
 
   constructor(options: PlayerOptions) {
     this.#options = options;
-    this.#hls = new HlsJs(options.mode === 'low' ? LOW_LATENCY : stockConfig(options.targetMs));
+    this.#hls = new HlsJs({
+      ...(options.mode === 'low' ? LOW_LATENCY : stockConfig(options.targetMs)),
+      ...(options.licenses && hlsProtection(options.licenses)),
+    });
     this.#hls.on(Events.ERROR, (_event, data) => this.#onError(data));
     this.#hls.on(Events.FRAG_BUFFERED, (_event, data) => this.#onBuffered(data));
   }

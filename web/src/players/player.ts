@@ -1,5 +1,6 @@
 import type { LatencyReport } from '../latency-keeper.ts';
 import type { Mode, PlayerName } from '../page-options.ts';
+import type { LicenseClient } from '../protection/license-client.ts';
 
 /** A rendition of the picture that a player can play. */
 export interface Rendition {
@@ -16,6 +17,8 @@ export interface PlayerOptions {
   readonly mode: Mode;
   /** Wished buffer or delay; undefined is the mode's own. */
   readonly targetMs: number | undefined;
+  /** Where licences come from; undefined: the stream is not encrypted. */
+  readonly licenses: LicenseClient | undefined;
   /** A fatal error: the player plays no further and must be destroyed. */
   readonly onFatal: (message: string) => void;
 }

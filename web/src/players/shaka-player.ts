@@ -2,6 +2,7 @@ import * as shakaModule from 'shaka-player/dist/shaka-player.dash-es2021.js';
 import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
 import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
+import { protectShaka, type ShakaNetworking } from '../protection/shaka-protection.ts';
 import type { Player, PlayerOptions, Rendition } from './player.ts';
 import { renditionIdOf, renditionsOf, type ShakaTrack } from './shaka-renditions.ts';
 import { type Steering, steerByTarget } from './target-steering.ts';
@@ -29,6 +30,7 @@ interface ShakaInstance {
   attach(video: HTMLVideoElement): Promise<void>;
   load(url: string): Promise<void>;
   destroy(): Promise<void>;
+  getNetworkingEngine(): ShakaNetworking | null;
   goToLive(): void;
   getPlayheadTimeAsDate(): Date | null;
   seekRange(): { readonly start: number; readonly end: number };
@@ -66,8 +68,9 @@ export class ShakaPlayer implements Player {
   }
 
   async load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
-    const { mode, targetMs } = this.#options;
+    const { mode, targetMs, licenses } = this.#options;
     this.#video = video;
+    if (licenses) protectShaka(this.#shaka, licenses);
     this.#shaka.addEventListener('downloadcompleted', (event) => this.#onDownload(event));
     this.#shaka.addEventListener('error', (event) => this.#onStreamingError(event.detail));
     if (mode === 'low') this.#steer(video);

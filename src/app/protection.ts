@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { Closer } from '../base/closer.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { Config } from '../config.ts';
+import type { AdminToken } from '../control/admin-token.ts';
+import { type ContentKeys, openContentKeys } from '../drm/content-keys.ts';
+import type { HttpHandler } from '../http/types.ts';
+import { type LicenseService, openLicenseService } from '../license/license-service.ts';
+import { openLicenseProxies } from '../license/proxy/open-proxies.ts';
+import { VendorMetrics } from '../license/proxy/vendor-metrics.ts';
+import type { AdminAccess } from '../license/session-admin-routes.ts';
+import { openSpekeServer, openSpekeSource } from '../license/speke/open-speke.ts';
+import type { ReadPathToken } from '../origin/path-scope.ts';
+import type { Encryption } from '../packager/period-cipher.ts';
+import { openLmdbSessionStore } from '../state/lmdb-session-store.ts';
+import { contentKeysOptions, signallingOptions } from './content-keys.ts';
+import { licenseOptions } from './license-options.ts';
+
+/** Everything that keeps a stream for those who may watch it: content keys, licences, playback sessions. */
+export interface Protection {
+  /** How a live stream is encrypted; undefined: it goes in the clear. */
+  encryptionOf(stream: string): Encryption | undefined;
+  /** Reads path tokens for the origin; undefined when there are no sessions. */
+  readonly pathTokens: ReadPathToken | undefined;
+  /** Calls of players and packagers; all others go to `next`. */
+  handler(next: HttpHandler): HttpHandler;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ProtectionDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly adminToken: AdminToken;
+  readonly adminAccess: AdminAccess;
+}
+
+const SPEKE_PATH = '/speke/v2';
+
+/**
+ * Opens what the configuration asks for. With neither encryption nor licences nothing is opened.
+ * @throws AppError SECRET_FILE_UNSAFE, TOKEN_KEY_UNUSABLE, DRM_KEYS_UNAVAILABLE, LICENSE_STATE_UNAVAILABLE
+ */
+export async function openProtection(config: Config, deps: ProtectionDeps): Promise<Protection> {
+  const closer = new Closer();
+  try {
+    return await openParts(config, deps, closer);
+  } catch (error) {
+    await closer.close();
+    throw error;
+  }
+}
+
+async function openParts(config: Config, deps: ProtectionDeps, closer: Closer): Promise<Protection> {
+  const vendorMetrics = new VendorMetrics(deps.metrics);
+  const isNeeded = config.drm.enabled || config.license.enabled || config.license.speke.enabled;
+  const keys = isNeeded ? await openKeys(config, deps, vendorMetrics, closer) : undefined;
+  const license =
+    keys && config.license.enabled
+      ? await openLicenses(config, deps, { keys, vendorMetrics }, closer)
+      : undefined;
+  const speke =
+    keys && config.license.speke.enabled
+      ? await openSpekeServer(
+          { ...config.license.speke, signalling: signallingOptions(config) },
+          { ...deps, keys, isAdmin: (token) => deps.adminToken.matches(token), randomBytes },
+        )
+      : undefined;
+  return {
+    encryptionOf(stream) {
+      if (!keys || !config.drm.enabled) return undefined;
+      return { keys: keys.owner({ kind: 'live', id: stream }), clearAudio: config.drm.clearAudio };
+    },
+    pathTokens: license && readPathTokens(license),
+    handler: (next) => (request, response) => {
+      if (license?.owns(request.path)) return license.handler(request, response);
+      if (speke && request.path === SPEKE_PATH) return speke(request, response);
+      return next(request, response);
+    },
+    close: () => closer.close(),
+  };
+}
+
+async function openKeys(
+  config: Config,
+  { clock, log, metrics }: ProtectionDeps,
+  vendorMetrics: VendorMetrics,
+  closer: Closer,
+): Promise<ContentKeys> {
+  const { speke } = config.drm;
+  const outside =
+    speke.url === ''
+      ? undefined
+      : await openSpekeSource(
+          { ...speke, vendor: config.license.vendor, signalling: signallingOptions(config) },
+          { clock, log: log.child({ area: 'speke' }), metrics: vendorMetrics },
+        );
+  closer.defer(() => outside?.close());
+  const keys = await openContentKeys(resolve(config.dataDir), contentKeysOptions(config), {
+    clock,
+    log: log.child({ area: 'drm' }),
+    metrics,
+    randomBytes,
+    source: outside?.source,
+  });
+  closer.defer(() => keys.close());
+  return keys;
+}
+
+async function openLicenses(
+  config: Config,
+  deps: ProtectionDeps,
+  { keys, vendorMetrics }: { readonly keys: ContentKeys; readonly vendorMetrics: VendorMetrics },
+  closer: Closer,
+): Promise<LicenseService> {
+  const { clock, metrics, adminAccess } = deps;
+  const log = deps.log.child({ area: 'license' });
+  const options = licenseOptions(config);
+  const store = await openLmdbSessionStore(join(options.dataDir, 'state', 'sessions.lmdb'), { clock, log });
+  closer.defer(() => store.close());
+  const proxies = await openLicenseProxies(config.license, {
+    keys,
+    clock,
+    log,
+    metrics: vendorMetrics,
+    randomBytes,
+  });
+  closer.defer(() => proxies.close());
+  const service = await openLicenseService(options, {
+    keys,
+    store,
+    adminAccess,
+    proxies: (gate) => proxies.routes(gate),
+    clock,
+    log,
+    metrics,
+    randomBytes,
+  });
+  closer.defer(() => service.close());
+  return service;
+}
+
+function readPathTokens({ pathTokens }: LicenseService): ReadPathToken {
+  return (token) => {
+    const scope = pathTokens.verify(token);
+    return scope && { prefix: scope.prefix, tiers: new Set(scope.tiers) };
+  };
+}

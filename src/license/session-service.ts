@@ -1,0 +1,307 @@
+import { addressGroup } from '../base/address-group.ts';
+import type { Clock } from '../base/clock.ts';
+import { AppError, type ErrorCode } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { PlaybackSession, SessionStore, Standing } from '../state/session-store.ts';
+import { type AccessRule, allAllow } from './access-rules.ts';
+import type { Credentials } from './authorised-request.ts';
+import type { Entitlement, Entitlements } from './entitlement.ts';
+import { LOCAL_AUDIENCES, type VerifiedToken } from './issuer-tokens.ts';
+import { jwkThumbprint } from './jwk-thumbprint.ts';
+import type { LicenseMetrics } from './license-metrics.ts';
+import type { PathTokens } from './path-token.ts';
+import { contentName, type PlaybackClaims, parsePlaybackClaims } from './playback-claims.ts';
+import type { RateLimiter } from './rate-limiter.ts';
+import type { SessionRequest } from './session-request.ts';
+import {
+  commonTiers,
+  type KeyTier,
+  type LicenseSystem,
+  type Robustness,
+  robustnessAt,
+  tiersOf,
+} from './tiers.ts';
+import type { DeviceProofPolicy, GuardOutcome, TokenGuard } from './token-guard.ts';
+import { LOCAL_ISSUER, type TokenRing } from './token-ring.ts';
+import type { ViewerNames } from './viewer-sessions.ts';
+
+export interface SessionServiceOptions {
+  readonly deviceProof: DeviceProofPolicy;
+  /** Sessions of one user at once, unless the entitlement has a number of its own. */
+  readonly maxSessions: number;
+  /** A session without a heartbeat for so long is over. */
+  readonly ttlMs: number;
+  /** How often players are asked to send a heartbeat. */
+  readonly heartbeatMs: number;
+  /** Longest session, at most 24 h. */
+  readonly maxSessionMs: number;
+  /** Life of a playback token; each heartbeat brings a new one. */
+  readonly tokenMs: number;
+  /** Life of the token in the manifest's URL; each heartbeat brings a new one. */
+  readonly pathTokenMs: number;
+}
+
+export interface SessionServiceDeps {
+  readonly guard: TokenGuard;
+  readonly ring: TokenRing;
+  readonly pathTokens: PathTokens;
+  readonly store: SessionStore;
+  readonly names: ViewerNames;
+  readonly entitlements: Entitlements;
+  readonly rules: readonly AccessRule[];
+  readonly byAddress: RateLimiter;
+  readonly randomBytes: (size: number) => Uint8Array;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: LicenseMetrics;
+}
+
+/** What a player is given for its session, and anew with each heartbeat. */
+export interface SessionGrant {
+  readonly sessionId: string;
+  readonly token: string;
+  readonly tokenType: 'DPoP' | 'Bearer';
+  readonly tokenExpiresMs: number;
+  readonly expiresMs: number;
+  /** Paths from the server's root, with the path token. */
+  readonly manifestPaths: { readonly hls: string; readonly dash: string };
+  /** What the manifests list. */
+  readonly tiers: readonly KeyTier[];
+  readonly drm: LicenseSystem;
+  readonly heartbeatSeconds: number;
+}
+
+export type SessionOutcome =
+  | { readonly ok: true; readonly grant: SessionGrant }
+  | {
+      readonly ok: false;
+      readonly error: AppError;
+      readonly headers: Extract<GuardOutcome, { ok: false }>['headers'];
+      /** Of the same user, in the way of a new one. */
+      readonly conflicts?: readonly PlaybackSession[];
+    };
+
+/** 128 bits: not to be guessed. */
+const SESSION_ID_BYTES = 16;
+const JTI_BYTES = 12;
+
+const HEARTBEAT_CODE: Readonly<Record<Exclude<Standing, 'alive'>, ErrorCode>> = {
+  ended: 'SESSION_ENDED',
+  session_revoked: 'SESSION_REVOKED',
+  viewer_revoked: 'SESSION_REVOKED',
+  device_revoked: 'SESSION_REVOKED',
+};
+const START_CODE: Readonly<Record<Exclude<Standing, 'alive' | 'ended'>, ErrorCode>> = {
+  session_revoked: 'LICENSE_SESSION_REVOKED',
+  viewer_revoked: 'LICENSE_VIEWER_REVOKED',
+  device_revoked: 'LICENSE_DEVICE_REVOKED',
+};
+
+type Refused = Extract<SessionOutcome, { ok: false }>;
+
+/** Begins playback sessions, keeps them going and ends them. */
+export class SessionService {
+  readonly #options: SessionServiceOptions;
+  readonly #deps: SessionServiceDeps;
+
+  constructor(options: SessionServiceOptions, deps: SessionServiceDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** Takes a turn of the address; the refusal when it has none left. To be asked before the body is read. */
+  limit(credentials: Credentials): Refused | undefined {
+    const waitMs = this.#deps.byAddress.take(addressGroup(credentials.address));
+    if (waitMs === 0) return undefined;
+    this.#deps.metrics.limited.inc({ scope: 'address' });
+    const seconds = Math.max(1, Math.ceil(waitMs / 1000));
+    return refuse('LICENSE_RATE_LIMITED', undefined, [['Retry-After', String(seconds)]]);
+  }
+
+  /** @throws AppError LICENSE_STATE_UNAVAILABLE */
+  async start(credentials: Credentials, request: SessionRequest): Promise<SessionOutcome> {
+    const outcome = await this.#start(credentials, request);
+    this.#deps.metrics.starts.inc({ outcome: outcome.ok ? 'started' : outcome.error.code });
+    this.#deps.log.info(
+      {
+        event: 'session',
+        outcome: outcome.ok ? 'started' : outcome.error.code,
+        content: contentName(request.owner),
+        remoteAddress: credentials.address,
+        ...(outcome.ok && { session: outcome.grant.sessionId, tiers: outcome.grant.tiers }),
+      },
+      'playback session asked for',
+    );
+    return outcome;
+  }
+
+  async #start(credentials: Credentials, request: SessionRequest): Promise<SessionOutcome> {
+    const { guard, entitlements, store, rules, clock, names } = this.#deps;
+    const checked = await guard.check(credentials, 'login');
+    if (!checked.ok) return checked;
+    const device = this.#deviceOf(request, checked.device);
+    if (typeof device !== 'string' && device !== undefined) return device;
+    const { token } = checked;
+    const { owner } = request;
+    const nowMs = clock.wallMs();
+    const entitlement = await entitlements.entitle({ ...token, owner, nowMs }).catch(() => undefined);
+    if (entitlement === undefined) return refuse('LICENSE_NOT_ENTITLED');
+    const { address, country } = credentials;
+    const here = entitlement.countries?.includes(country ?? '') ?? true;
+    if (!here || !(await allAllow(rules, { address, country, owner })))
+      return refuse('LICENSE_REGION_REFUSED');
+    const session = this.#newSession(
+      names.of(token.issuer, token.subject),
+      device,
+      request,
+      entitlement,
+      nowMs,
+    );
+    const maxAlive = entitlement.maxSessions ?? this.#options.maxSessions;
+    const created = await store.create(session, { maxAlive, replaces: request.replaces, nowMs });
+    if (created.kind === 'limit') return { ...refuse('SESSION_LIMIT'), conflicts: created.sessions };
+    if (created.kind === 'refused') return refuse(START_CODE[created.standing]);
+    return { ok: true, grant: this.#grant(session, request.drm, entitlement.countries) };
+  }
+
+  /** The device to bind to; a refusal when there must be one and is none, or two that differ. */
+  #deviceOf({ device: given }: SessionRequest, proven: string | undefined): string | undefined | Refused {
+    const named = given && jwkThumbprint(given);
+    if (named !== undefined && proven !== undefined && named !== proven) return refuse('TOKEN_PROOF_INVALID');
+    const device = proven ?? named;
+    if (device === undefined && this.#options.deviceProof === 'required') {
+      return refuse(
+        'TOKEN_PROOF_MISSING',
+        'a session must be bound to the key of a device: send a proof, or "device"',
+      );
+    }
+    // A device that has proven itself is held to it even where nobody asks for it.
+    return this.#options.deviceProof === 'off' ? proven : device;
+  }
+
+  #newSession(
+    viewer: string,
+    device: string | undefined,
+    request: SessionRequest,
+    entitlement: Entitlement,
+    nowMs: number,
+  ): PlaybackSession {
+    const endsMs = Math.min(nowMs + this.#options.maxSessionMs, entitlement.untilMs);
+    return {
+      id: Buffer.from(this.#deps.randomBytes(SESSION_ID_BYTES)).toString('base64url'),
+      viewer,
+      device,
+      content: contentName(request.owner),
+      robustness: robustnessAt(request.drm, request.robustness),
+      tiers: entitlement.tiers,
+      startedMs: nowMs,
+      aliveUntilMs: Math.min(nowMs + this.#options.ttlMs, endsMs),
+      endsMs,
+    };
+  }
+
+  /** @throws AppError LICENSE_STATE_UNAVAILABLE */
+  async heartbeat(credentials: Credentials, id: string): Promise<SessionOutcome> {
+    const outcome = await this.#heartbeat(credentials, id);
+    this.#deps.metrics.heartbeats.inc({ outcome: outcome.ok ? 'alive' : outcome.error.code });
+    return outcome;
+  }
+
+  async #heartbeat(credentials: Credentials, id: string): Promise<SessionOutcome> {
+    const { store, clock } = this.#deps;
+    const owned = await this.#owned(credentials, id);
+    if (!owned.ok) return owned;
+    const nowMs = clock.wallMs();
+    const standing = await store.heartbeat(id, nowMs + this.#options.ttlMs, nowMs);
+    if (standing !== 'alive') return refuse(HEARTBEAT_CODE[standing]);
+    const session = await store.find(id);
+    if (session === undefined) return refuse('SESSION_ENDED');
+    return { ok: true, grant: this.#grant(session, drmOf(owned.token), owned.claims.countries) };
+  }
+
+  /** Ends a session for whoever holds its token. @throws AppError LICENSE_STATE_UNAVAILABLE */
+  async end(credentials: Credentials, id: string): Promise<Refused | undefined> {
+    const owned = await this.#owned(credentials, id);
+    if (!owned.ok) return owned;
+    if (await this.#deps.store.end(id, this.#deps.clock.wallMs())) {
+      this.#deps.metrics.ends.inc({ by: 'viewer' });
+      this.#deps.log.info({ event: 'session', outcome: 'ended', session: id }, 'playback session ended');
+    }
+    return undefined;
+  }
+
+  /** Only with the token of that very session; another's is told no more than that it is the wrong one. */
+  async #owned(
+    credentials: Credentials,
+    id: string,
+  ): Promise<
+    { readonly ok: true; readonly token: VerifiedToken; readonly claims: PlaybackClaims } | Refused
+  > {
+    const checked = await this.#deps.guard.check(credentials, 'playback');
+    if (!checked.ok) return checked;
+    const { token } = checked;
+    const claims = parsePlaybackClaims(token);
+    if (claims === undefined || !token.local || claims.sessionId !== id) return refuse('TOKEN_INVALID');
+    return { ok: true, token, claims };
+  }
+
+  #grant(
+    session: PlaybackSession,
+    drm: LicenseSystem,
+    countries: readonly string[] | undefined,
+  ): SessionGrant {
+    const { ring, clock, pathTokens, randomBytes } = this.#deps;
+    const nowMs = clock.wallMs();
+    const tokenExpiresMs = Math.min(nowMs + this.#options.tokenMs, session.endsMs);
+    const entitled = session.tiers as readonly KeyTier[];
+    const robustness = session.robustness as Robustness;
+    const token = ring.sign({
+      iss: LOCAL_ISSUER,
+      aud: LOCAL_AUDIENCES.playback,
+      sub: session.viewer,
+      sid: session.id,
+      cid: session.content,
+      tiers: entitled,
+      rb: robustness,
+      drm,
+      iat: Math.floor(nowMs / 1000),
+      exp: Math.floor(tokenExpiresMs / 1000),
+      ent: Math.floor(session.endsMs / 1000),
+      jti: Buffer.from(randomBytes(JTI_BYTES)).toString('base64url'),
+      ...(session.device !== undefined && { cnf: { jkt: session.device } }),
+      ...(countries && { geo: countries }),
+    });
+    const tiers = commonTiers(entitled, tiersOf(robustnessAt(drm, robustness)));
+    return {
+      sessionId: session.id,
+      token,
+      tokenType: session.device === undefined ? 'Bearer' : 'DPoP',
+      tokenExpiresMs,
+      expiresMs: session.endsMs,
+      manifestPaths: manifestPaths(pathTokens, session, tiers, nowMs + this.#options.pathTokenMs),
+      tiers,
+      drm,
+      heartbeatSeconds: Math.round(this.#options.heartbeatMs / 1000),
+    };
+  }
+}
+
+function manifestPaths(
+  pathTokens: PathTokens,
+  { id, content, endsMs }: PlaybackSession,
+  tiers: readonly KeyTier[],
+  untilMs: number,
+): SessionGrant['manifestPaths'] {
+  const prefix = `/${content}/`;
+  const token = pathTokens.mint({ sessionId: id, prefix, tiers, expiresMs: Math.min(untilMs, endsMs) });
+  return { hls: `/t/${token}${prefix}index.m3u8`, dash: `/t/${token}${prefix}index.mpd` };
+}
+
+function drmOf({ claims }: VerifiedToken): LicenseSystem {
+  const { drm } = claims;
+  return drm === 'widevine' || drm === 'playready' || drm === 'fairplay' ? drm : 'clearkey';
+}
+
+function refuse(code: ErrorCode, message?: string, headers: Refused['headers'] = []): Refused {
+  return { ok: false, error: new AppError(code, message), headers };
+}

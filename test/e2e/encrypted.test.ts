@@ -1,0 +1,116 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
+import { launchBrowser, withPage } from '../support/browser.ts';
+import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { loginAt } from '../support/test-login.ts';
+import { until } from '../support/until.ts';
+import { PLAYERS, readPage, resetPage, type PageReading } from '../support/watch-page.ts';
+
+/** Keys are changed so often while each player plays. */
+const ROTATIONS = 6;
+const ROTATION_SECONDS = 10;
+const START_MS = 60_000;
+const MOST_STALLED_MS = 4000;
+
+let browser: Browser;
+let server: TestServer;
+let broadcast: DemoBroadcast;
+
+beforeAll(async () => {
+  browser = await launchBrowser();
+});
+
+afterAll(async () => {
+  await browser?.close();
+});
+
+async function serve(scheme: string): Promise<void> {
+  server = await startServer({
+    set: [
+      'drm.enabled=true',
+      `drm.scheme=${scheme}`,
+      `drm.rotationSeconds=${ROTATION_SECONDS}`,
+      'drm.leadSeconds=8',
+      'ladder.rungs=240p:300k',
+      'license.heartbeatSeconds=5',
+    ],
+  });
+  broadcast = broadcastDemo(await server.publishUrl('demo'));
+  await whenListed(server, 'demo/240p');
+}
+
+afterEach(async () => {
+  await broadcast?.close();
+  await server?.close();
+});
+
+function whenPlaying(page: Page): Promise<PageReading> {
+  return until(
+    async () => {
+      const reading = await readPage(page);
+      return reading.state === 'playing' && reading.currentTime > 0 ? reading : undefined;
+    },
+    'playing',
+    START_MS,
+  );
+}
+
+/** The picture that is shown, as a browser shows it to the eye: canvases see black where media is protected. */
+async function shades(page: Page): Promise<number> {
+  const png = await page.locator('#video').screenshot();
+  return page.evaluate(async (base64) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${base64}`;
+    await image.decode();
+    const canvas = new OffscreenCanvas(64, 36);
+    const context = canvas.getContext('2d');
+    if (!context) return 0;
+    context.drawImage(image, 0, 0, 64, 36);
+    const { data } = context.getImageData(0, 0, 64, 36);
+    const seen = new Set<number>();
+    for (let i = 0; i < data.length; i += 4) seen.add((data[i] ?? 0) >> 4);
+    return seen.size;
+  }, png.toString('base64'));
+}
+
+describe.each(['cbcs', 'cenc'])('a stream encrypted with %s', (scheme) => {
+  beforeEach(() => serve(scheme), 90_000);
+
+  it(`plays through ${ROTATIONS} changes of keys in all three players, in the quality that is allowed`, async () => {
+    const login = await loginAt(server, 'viewer', { maxSessions: 3 });
+    await Promise.all(
+      PLAYERS.map((player) =>
+        withPage(
+          browser,
+          async (page) => {
+            await page.goto(`${server.controlUrl}/live/demo/?player=${player}#login=${login}`);
+            const first = await whenPlaying(page);
+            await resetPage(page);
+            expect(page.url()).not.toContain('login');
+            const keysBefore = first.pass?.keys ?? 0;
+            const wanted = first.currentTime + ROTATIONS * ROTATION_SECONDS;
+            const last = await until(
+              async () => {
+                const reading = await readPage(page);
+                return reading.currentTime > wanted ? reading : undefined;
+              },
+              `${player} through ${ROTATIONS} changes of keys`,
+              3 * ROTATIONS * ROTATION_SECONDS * 1000,
+            );
+            expect(last.pass?.keys ?? 0).toBeGreaterThanOrEqual(keysBefore + ROTATIONS - 1);
+            expect(last.pass?.refusals).toBe(0);
+            expect(last.pass?.tiers).toEqual(['AUDIO', 'SD']);
+            expect(last.renditions.map(({ id }) => id)).toEqual(['240p']);
+            expect([last.fatalErrors, last.state]).toEqual([0, 'playing']);
+            // A stall at each change of keys adds up to more; one or two are a busy machine's.
+            expect(last.stalledMs).toBeLessThan(MOST_STALLED_MS);
+            expect(await shades(page)).toBeGreaterThan(3);
+          },
+          { viewport: { width: 900, height: 900 } },
+        ),
+      ),
+    );
+  });
+});

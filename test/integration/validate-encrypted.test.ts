@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import type { ProtectionScheme } from '../../src/media/protection.ts';
+import { HttpClient } from '../../src/validate/http-client.ts';
+import { validatePresentation, type ValidationReport } from '../../src/validate/validator.ts';
+import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
+import { told } from '../support/presentation.ts';
+import { startServer } from '../support/server.ts';
+
+/** Two changes of keys. */
+const SECONDS = 24;
+const ROTATION_SECONDS = 10;
+/** What a machine with other things to do breaks by itself: pictures that come late. */
+const TIMING = /-(late|slow|progressive|first-byte|missing|early|trickles|stale|not-updated|off)$/;
+
+async function validate(url: string): Promise<ValidationReport> {
+  const fetcher = new HttpClient(systemClock);
+  try {
+    const deps = { fetcher, clock: systemClock, signal: new AbortController().signal };
+    return await validatePresentation({ url, seconds: SECONDS }, deps);
+  } finally {
+    fetcher.close();
+  }
+}
+
+/** Findings that are of the media and manifests, not of the moment. */
+function lasting(report: ValidationReport): string[] {
+  return told({
+    findings: report.findings.filter(({ rule, severity }) => severity !== 'info' && !TIMING.test(rule)),
+  });
+}
+
+describe('our own encrypted server', () => {
+  it.each<readonly [ProtectionScheme, readonly string[]]>([
+    ['cbcs', []],
+    ['cenc', ['hls-key-counter-mode', 'hls-key-counter-mode']],
+  ])(
+    'has no finding over two changes of keys: %s',
+    async (scheme, warnings) => {
+      const drm = ['enabled=true', `rotationSeconds=${ROTATION_SECONDS}`, `scheme=${scheme}`];
+      const server = await startServer({ set: drm.map((each) => `drm.${each}`) });
+      const broadcast = broadcastDemo(await server.publishUrl('demo'));
+      try {
+        await whenListed(server, 'demo/index');
+        const base = `${server.mediaUrl}/live/demo/`;
+        const [hls, dash] = await Promise.all([validate(`${base}index.m3u8`), validate(`${base}index.mpd`)]);
+        if (process.env['SEE'])
+          console.log(
+            scheme,
+            [...told(hls), ...told(dash)].join('\n'),
+            JSON.stringify([hls.watched, dash.watched]),
+          );
+        expect(lasting(hls).map((line) => line.split(':')[0])).toEqual(warnings);
+        expect(lasting(dash)).toEqual([]);
+        for (const { watched } of [hls, dash]) {
+          expect(watched.renditions.map(({ kind }) => kind).toSorted()).toEqual(['audio', 'video']);
+          expect(watched.renditions.every(({ mediaSeconds }) => mediaSeconds > SECONDS / 2)).toBe(true);
+        }
+      } finally {
+        await broadcast.close();
+        await server.close();
+      }
+    },
+    120_000,
+  );
+});
