@@ -103,7 +103,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       log: log.child({ area: 'packager' }),
       metrics: new PackagerMetrics(metrics),
       journal,
-      encryptionOf: (stream) => opened().encryptionOf(stream),
+      encryptionOf: (stream) => protectionNow().encryptionOf(stream),
     },
   );
   // Only encoders join a stream late: without them nothing need be kept for anybody.
@@ -215,7 +215,7 @@ export function createApp(config: Config, deps: AppDeps): App {
     });
     const ports = {
       http: await listen('media', config.http, origin.handler),
-      control: await listen('control', { ...config.control, driver: 'node' }, opened().handler(control)),
+      control: await listen('control', { ...config.control, driver: 'node' }, protectionNow().handler(control)),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
       ...(srt && { srt: await srt.listen() }),
@@ -246,7 +246,7 @@ export function createApp(config: Config, deps: AppDeps): App {
   }
 
   /** Nothing is published before all is open. */
-  function opened(): Protection {
+  function protectionNow(): Protection {
     if (!protection) throw new Error('the server has not started');
     return protection;
   }
@@ -288,7 +288,7 @@ export function createApp(config: Config, deps: AppDeps): App {
         log: log.child({ area: 'origin' }),
         metrics,
         pages,
-        pathTokens: opened().pathTokens,
+        pathTokens: protectionNow().pathTokens,
       },
     );
   }

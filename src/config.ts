@@ -761,7 +761,11 @@ export const CONFIG_SCHEMA = {
       { min: 0, max: 1_000_000 },
       'Licence requests a second of one address (one /64 of IPv6), three times as many at once; more are answered 429. 0 sets no limit.',
     ),
-    maxPerSessionPerSecond: integer(5, { min: 0, max: 1_000_000 }, 'The same of one session.'),
+    maxPerSessionPerSecond: integer(
+      20,
+      { min: 0, max: 1_000_000 },
+      'The same of one session. Shaka Player asks for every key of the window by itself when it starts.',
+    ),
     maxSessionCallsPerAddressPerSecond: integer(
       20,
       { min: 0, max: 1_000_000 },

@@ -55,7 +55,8 @@ export const ERRORS = {
 
   DRM_TRACK_REFUSED: {
     status: 422,
-    meaning: 'A track cannot be encrypted, by its codec or profile. The stream is not published in the clear in its place.',
+    meaning:
+      'A track cannot be encrypted, by its codec or profile. The stream is not published in the clear in its place.',
   },
   DRM_KEYS_UNAVAILABLE: {
     status: 503,

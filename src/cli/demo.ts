@@ -64,7 +64,9 @@ export function renderBanner({ config, ports, ownKey, login }: BannerInput): str
     'A stream of your own:',
     '',
     ...publish,
-    `  watch     ${web}/${OWN_STREAM}/`,
+    login
+      ? `  watch     ${pageOf(config, login.controlPort, OWN_STREAM)} (in the same tab, for the login)`
+      : `  watch     ${web}/${OWN_STREAM}/`,
     '',
     'Ctrl-C stops it.',
     '',
@@ -73,13 +75,17 @@ export function renderBanner({ config, ports, ownKey, login }: BannerInput): str
 
 /** The login stands in the fragment of the address: browsers keep it to themselves. */
 function protectedLines(
-  { control, drm }: Config,
+  config: Config,
   { controlPort, token }: { readonly controlPort: number; readonly token: string },
 ): string[] {
-  const page = `http://${reachableHost(control.host)}:${controlPort}/live/${DEMO_STREAM}/`;
   return [
-    `Encrypted (${drm.scheme}, new keys every ${drm.rotationSeconds} s). Whoever has this address may watch for 12 hours:`,
+    `Encrypted (${config.drm.scheme}, new keys every ${config.drm.rotationSeconds} s). Whoever has this address may watch for 12 hours:`,
     '',
-    `  watch     ${page}#login=${token}`,
+    `  watch     ${pageOf(config, controlPort, DEMO_STREAM)}#login=${token}`,
   ];
+}
+
+/** Of an encrypted stream: on the port that gives licences. */
+function pageOf({ control }: Config, controlPort: number, stream: string): string {
+  return `http://${reachableHost(control.host)}:${controlPort}/live/${stream}/`;
 }

@@ -5,6 +5,7 @@ import {
   RecordedBackend,
   rewriting,
 } from '../../test/support/presentation.ts';
+import { FindingLog } from './finding.ts';
 import { renderJsonReport, renderTextReport } from './report.ts';
 
 describe('a validation report', () => {
@@ -60,6 +61,23 @@ describe('a validation report', () => {
           bytes: 0,
         },
       ],
+    });
+  });
+
+  it('tells infos last, and counts them when there are any', () => {
+    const log = new FindingLog();
+    for (const severity of ['info', 'warning', 'error'] as const) {
+      log.add({ rule: `a-${severity}`, severity, clause: 'c', message: 'm', url: 'u' });
+    }
+    const watched = { format: 'dash', live: true, lowLatency: false, renditions: [] } as const;
+    const { findings } = log;
+    const text = renderTextReport({ url: 'u', watched, watchedSeconds: 1, findings });
+    expect(findings.map(({ severity }) => severity)).toEqual(['error', 'warning', 'info']);
+    expect(text.at(-1)).toBe('1 error, 1 warning, 1 info');
+    expect(JSON.parse(renderJsonReport({ url: 'u', watched, watchedSeconds: 1, findings }))).toMatchObject({
+      errors: 1,
+      warnings: 1,
+      infos: 1,
     });
   });
 

@@ -12,7 +12,7 @@ import { PLAYERS, readPage, resetPage, type PageReading } from '../support/watch
 const ROTATIONS = 6;
 const ROTATION_SECONDS = 10;
 const START_MS = 60_000;
-const MOST_STALLED_MS = 4000;
+const MOST_STALLED_MS = 9000;
 
 let browser: Browser;
 let server: TestServer;

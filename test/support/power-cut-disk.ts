@@ -81,7 +81,9 @@ export class PowerCutDisk implements DiskCalls {
 
   readonly promises = {
     link: async (from: string, to: string) => this.sync.linkSync(from, to),
-    mkdir: async (path: string) => void this.sync.mkdirSync(path),
+    mkdir: async (path: string) => {
+      this.sync.mkdirSync(path);
+    },
     rm: async (path: string) => this.sync.rmSync(path),
     readFile: async (path: string) => this.sync.readFileSync(path, 'utf8'),
     readdir: async (path: string) => this.#call(() => [...this.#folder(path).entries.keys()]),

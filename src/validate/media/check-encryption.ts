@@ -162,7 +162,7 @@ function checkOffsets(
   }
   if (!senc || track.headerFlags & TFHD.baseDataOffset) return;
   const wanted = senc.dataStart - moof.start;
-  if (first > wanted) {
+  if (first !== wanted) {
     tell(
       'media-saio',
       `saio of ${where} points to byte ${first} of the moof, what senc says begins at ${wanted}`,
