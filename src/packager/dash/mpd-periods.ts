@@ -4,8 +4,8 @@ import { ticksToMs } from '../ticks.ts';
 /** A period that the MPD lists, with what its segments say of its end. */
 export interface ListedPeriod {
   readonly period: Period;
-  /** The last number with media, once no more will come; players ask for none beyond it. */
-  readonly endNumber: number | undefined;
+  /** By rendition id: the last number with media, once no more will come; players ask for none beyond it. */
+  readonly endNumbers: ReadonlyMap<string, number>;
   /** Where its media ends, ms since the epoch, where the next period does not say so by its start. */
   readonly endMs: number | undefined;
   /** By rendition id: every listed segment begins with a sync sample. */
@@ -23,6 +23,8 @@ interface PeriodMedia {
   /** Some of it is still listed. */
   listed: boolean;
   lastNumber: number;
+  /** The same by rendition. */
+  readonly lastNumbers: Map<string, number>;
   endMs: number;
   readonly independent: Map<string, boolean>;
 }
@@ -45,7 +47,7 @@ function announced({ upcoming, state }: LiveWindow): ListedPeriod[] {
   return [
     {
       period: upcoming,
-      endNumber: undefined,
+      endNumbers: new Map(),
       endMs: undefined,
       independent: new Map(),
     },
@@ -67,11 +69,13 @@ function addSegment(media: Map<string, PeriodMedia>, rendition: Rendition, segme
   const own = media.get(segment.period.id) ?? {
     listed: false,
     lastNumber: 0,
+    lastNumbers: new Map<string, number>(),
     endMs: 0,
     independent: new Map<string, boolean>(),
   };
   media.set(segment.period.id, own);
   own.lastNumber = Math.max(own.lastNumber, segment.number);
+  own.lastNumbers.set(rendition.id, segment.number);
   own.endMs = Math.max(own.endMs, ticksToMs(mediaEndTicks(segment), rendition.timescale));
   if (segment.number < rendition.firstListed) return;
   own.listed = true;
@@ -90,17 +94,17 @@ function describe(
   media: PeriodMedia | undefined,
 ): ListedPeriod {
   const independent = media?.independent ?? new Map<string, boolean>();
-  const open = { period, endNumber: undefined, endMs: undefined, independent };
+  const open = { period, endNumbers: new Map<string, number>(), endMs: undefined, independent };
   if (isGrowing(window, next)) return open;
   // An outage longer than all that is held: there is nothing left to play, so any fixed end in the past will do.
   if (!media) return { ...open, endMs: Math.max(window.mpdChangedMs, period.startMs) };
-  const endNumber = media.lastNumber;
+  const { lastNumber, lastNumbers: endNumbers } = media;
   // Media that runs on leaves no hole to tell of: the next period's start is the end.
-  if (next?.continues === period.id) return next.rekeyed ? open : { ...open, endNumber };
+  if (next?.continues === period.id) return next.rekeyed ? open : { ...open, endNumbers };
   const segmentMs = (period.segmentTicks / period.segmentTimescale) * 1000;
-  const nominalEndMs = period.startMs + (endNumber - period.startNumber + 1) * segmentMs - END_MARGIN_MS;
+  const nominalEndMs = period.startMs + (lastNumber - period.startNumber + 1) * segmentMs - END_MARGIN_MS;
   const endMs = Math.min(media.endMs, nominalEndMs, next?.startMs ?? Number.POSITIVE_INFINITY);
-  return { period, endNumber, endMs: Math.max(endMs, period.startMs), independent };
+  return { period, endNumbers, endMs: Math.max(endMs, period.startMs), independent };
 }
 
 /** More media of a period may come: it is the current one, or a late rendition has not reached the next one yet. */

@@ -277,7 +277,7 @@ function adaptationSet(
       ...inbandEvents(window, track, period.lead),
       producerReferenceTime(id, options),
       element('Role', { schemeIdUri: 'urn:mpeg:dash:role:2011', value: 'main' }),
-      segmentTemplate(window.plan, listed, track),
+      segmentTemplate(window.plan, listed, members),
       ...members.map((member) => representation(member, state)),
     ],
   );
@@ -385,13 +385,19 @@ function segmentGrid({ segmentTicks, segmentTimescale, protections }: Period): {
  * duration is a whole number. presentationTimeOffset is the media time of Period@start for every track (not
  * the first sample of each, which would pull audio and video apart by up to an audio frame).
  */
-function segmentTemplate(plan: SegmentPlan, { period, endNumber }: ListedPeriod, track: Track): XmlElement {
+function segmentTemplate(
+  plan: SegmentPlan,
+  { period, endNumbers }: ListedPeriod,
+  members: TrackSet['members'],
+): XmlElement {
+  const { track } = members[0];
+  const ends = members.flatMap(({ rendition }) => endNumbers.get(rendition.id) ?? []);
   const grid = segmentGrid(period);
   return element('SegmentTemplate', {
     timescale: grid.denominator,
     duration: grid.numerator,
     startNumber: period.startNumber,
-    endNumber,
+    endNumber: ends.length === 0 ? undefined : Math.max(...ends),
     presentationTimeOffset: Math.round(rescaleTicks(period.startMs, 1000, grid.denominator)),
     availabilityTimeOffset: availabilityTimeOffset(plan, period, track),
     availabilityTimeComplete: false,
