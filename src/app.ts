@@ -215,7 +215,11 @@ export function createApp(config: Config, deps: AppDeps): App {
     });
     const ports = {
       http: await listen('media', config.http, origin.handler),
-      control: await listen('control', { ...config.control, driver: 'node' }, protectionNow().handler(control)),
+      control: await listen(
+        'control',
+        { ...config.control, driver: 'node' },
+        protectionNow().handler(control),
+      ),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
       ...(srt && { srt: await srt.listen() }),
