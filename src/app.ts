@@ -211,6 +211,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       services: { ...services, problems },
       access: adminAccess,
       version: VERSION,
+      documented: protectionNow().documented,
       next: cmaf ? withIngest(cmaf, origin.handler) : origin.handler,
     });
     const ports = {

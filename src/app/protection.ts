@@ -7,7 +7,9 @@ import type { Metrics } from '../base/metrics.ts';
 import type { Config } from '../config.ts';
 import type { AdminToken } from '../control/admin-token.ts';
 import { type ContentKeys, openContentKeys } from '../drm/content-keys.ts';
+import type { DocumentedApi } from '../control/openapi.ts';
 import type { HttpHandler } from '../http/types.ts';
+import { LICENSE_CALLS, LICENSE_SCHEMAS } from '../license/api-document.ts';
 import { type LicenseService, openLicenseService } from '../license/license-service.ts';
 import { openLicenseProxies } from '../license/proxy/open-proxies.ts';
 import { VendorMetrics } from '../license/proxy/vendor-metrics.ts';
@@ -25,6 +27,8 @@ export interface Protection {
   encryptionOf(stream: string): Encryption | undefined;
   /** Reads path tokens for the origin; undefined when there are no sessions. */
   readonly pathTokens: ReadPathToken | undefined;
+  /** What the API document says of its calls; undefined when there are none. */
+  readonly documented: DocumentedApi | undefined;
   /** Calls of players and packagers; all others go to `next`. */
   handler(next: HttpHandler): HttpHandler;
   /** Idempotent. */
@@ -76,6 +80,7 @@ async function openParts(config: Config, deps: ProtectionDeps, closer: Closer): 
       return { keys: keys.owner({ kind: 'live', id: stream }), clearAudio: config.drm.clearAudio };
     },
     pathTokens: license && readPathTokens(license),
+    documented: license && { calls: LICENSE_CALLS, schemas: LICENSE_SCHEMAS },
     handler: (next) => (request, response) => {
       if (license?.owns(request.path)) return license.handler(request, response);
       if (speke && request.path === SPEKE_PATH) return speke(request, response);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { checkConfig, CONFIG_SCHEMA, type Config } from '../config.ts';
+import { CONFIG_SCHEMA, type Config } from '../config.ts';
+import { checkConfig } from './check-config.ts';
 import { buildConfig } from './schema.ts';
 import { ConfigDraft, readEnvironment, readFlags, readYaml, type ConfigIssue } from './sources.ts';
 

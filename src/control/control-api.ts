@@ -2,7 +2,7 @@ import { AppError } from '../base/errors.ts';
 import { headerBlock } from '../http/header-block.ts';
 import type { HttpAnswer, HttpHandler } from '../http/types.ts';
 import { type AdminAccess, COMMON_HEADERS, problem } from './admin-access.ts';
-import { OPENAPI_PATH, renderOpenApi } from './openapi.ts';
+import { type DocumentedApi, OPENAPI_PATH, renderOpenApi } from './openapi.ts';
 import { CONTROL_ROUTES, type CallResult, type ControlRoute, type ControlServices } from './routes.ts';
 
 /** Longest path that is looked at. */
@@ -14,6 +14,8 @@ interface ControlApiOptions {
   readonly access: AdminAccess;
   /** Of the package, for the OpenAPI document. */
   readonly version: string;
+  /** What else is on this port, for the document. */
+  readonly documented?: DocumentedApi | undefined;
   /** Answers every path that is not the control API's: the media routes share its port. */
   readonly next: HttpHandler;
 }
@@ -23,7 +25,10 @@ const JSON_HEADERS = headerBlock([['Content-Type', 'application/json'], ...COMMO
 /** The control API, health and readiness over HTTP. */
 export function createControlApi(options: ControlApiOptions): HttpHandler {
   const { access } = options;
-  const document = jsonAnswer({ status: 200, json: renderOpenApi(CONTROL_ROUTES, options.version) });
+  const document = jsonAnswer({
+    status: 200,
+    json: renderOpenApi(CONTROL_ROUTES, options.version, options.documented),
+  });
 
   return async (request, response) => {
     const { path, method } = request;

@@ -116,10 +116,28 @@ const SCHEMAS = {
   ),
 };
 
-/** The OpenAPI 3.1 document of a route table. */
-export function renderOpenApi(routes: readonly ControlRoute[], version: string): object {
+/** A call as the document tells of it; `viewer`: with a token of the viewer's. */
+export interface DocumentedCall
+  extends Pick<ControlRoute, 'method' | 'path' | 'operationId' | 'summary' | 'responses'> {
+  readonly auth: ControlRoute['auth'] | 'viewer';
+  /** Name of the schema of its body. */
+  readonly requestSchema?: string;
+}
+
+/** What other rooms say of calls on the same port. */
+export interface DocumentedApi {
+  readonly calls: readonly DocumentedCall[];
+  readonly schemas: Readonly<Record<string, object>>;
+}
+
+/** The OpenAPI 3.1 document of a route table, and of what else is on its port. */
+export function renderOpenApi(
+  routes: readonly ControlRoute[],
+  version: string,
+  others: DocumentedApi = { calls: [], schemas: {} },
+): object {
   const paths: Record<string, Record<string, object>> = {};
-  for (const route of routes) {
+  for (const route of [...routes, ...others.calls]) {
     paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: renderOperation(route) };
   }
   paths[OPENAPI_PATH] = { get: OPENAPI_OPERATION };
@@ -128,12 +146,17 @@ export function renderOpenApi(routes: readonly ControlRoute[], version: string):
     info: { title: 'Headwater control API', version },
     paths,
     components: {
-      schemas: SCHEMAS,
+      schemas: { ...SCHEMAS, ...others.schemas },
       securitySchemes: {
         adminToken: {
           type: 'http',
           scheme: 'bearer',
           description: 'Content of secrets/admin.token in the data folder',
+        },
+        viewerToken: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'Login token, or playback token; bound to a device, as `DPoP` with a proof (RFC 9449)',
         },
       },
     },
@@ -152,12 +175,19 @@ const OPENAPI_OPERATION = {
   },
 };
 
+const SECURITY: Readonly<Record<DocumentedCall['auth'], readonly object[]>> = {
+  admin: [{ adminToken: [] }],
+  viewer: [{ viewerToken: [] }],
+  none: [],
+};
+
 const ADMIN_RESPONSES = {
   401: { description: 'The admin token is missing or wrong', schema: 'Problem' },
   429: { description: 'Too many wrong tokens from this address', schema: 'Problem' },
 };
 
-function renderOperation(route: ControlRoute): object {
+function renderOperation(route: DocumentedCall): object {
+  const names = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
   const responses = Object.entries({
     ...route.responses,
     ...(route.auth === 'admin' ? ADMIN_RESPONSES : {}),
@@ -165,10 +195,13 @@ function renderOperation(route: ControlRoute): object {
   return {
     operationId: route.operationId,
     summary: route.summary,
-    security: route.auth === 'admin' ? [{ adminToken: [] }] : [],
-    ...(route.path.includes('{id}')
-      ? { parameters: [{ name: 'id', in: 'path', required: true, schema: SCHEMA_ID }] }
-      : {}),
+    security: SECURITY[route.auth],
+    ...(names.length > 0 && {
+      parameters: names.map((name) => ({ name, in: 'path', required: true, schema: SCHEMA_ID })),
+    }),
+    ...(route.requestSchema !== undefined && {
+      requestBody: { required: true, ...content(route.requestSchema) },
+    }),
     responses: Object.fromEntries(
       responses.map(([status, { description, schema }]) => [status, { description, ...content(schema) }]),
     ),

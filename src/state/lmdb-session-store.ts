@@ -49,7 +49,7 @@ export async function openLmdbSessionStore(
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const root = open({ path, noSubdir: true, maxDbs: 8, mapSize: MAP_BYTES, commitDelay: 0 });
-    await chmod(path, 0o600);
+    await Promise.all([path, `${path}-lock`].map((file) => chmod(file, 0o600)));
     return new LmdbSessionStore(root, deps);
   } catch (cause) {
     throw new AppError('LICENSE_STATE_UNAVAILABLE', `cannot open the session store ${path}`, { cause });

@@ -1,18 +1,17 @@
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
 import { launchBrowser, withPage } from '../support/browser.ts';
 import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { loginAt } from '../support/test-login.ts';
 import { until } from '../support/until.ts';
-import { PLAYERS, readPage, resetPage, type PageReading } from '../support/watch-page.ts';
+import { PLAYERS, type PageReading, type PlayerName, readPage, resetPage } from '../support/watch-page.ts';
 
-/** Keys are changed so often while each player plays. */
-const ROTATIONS = 6;
 const ROTATION_SECONDS = 10;
 const START_MS = 60_000;
-const MOST_STALLED_MS = 9000;
+/** For each change of keys. */
+const MOST_STALLED_MS = 1000;
 
 let browser: Browser;
 let server: TestServer;
@@ -40,11 +39,6 @@ async function serve(scheme: string): Promise<void> {
   broadcast = broadcastDemo(await server.publishUrl('demo'));
   await whenListed(server, 'demo/240p');
 }
-
-afterEach(async () => {
-  await broadcast?.close();
-  await server?.close();
-});
 
 function whenPlaying(page: Page): Promise<PageReading> {
   return until(
@@ -75,42 +69,49 @@ async function shades(page: Page): Promise<number> {
   }, png.toString('base64'));
 }
 
-describe.each(['cbcs', 'cenc'])('a stream encrypted with %s', (scheme) => {
-  beforeEach(() => serve(scheme), 90_000);
+/** Plays until so many changes of keys have passed. */
+async function playThrough(page: Page, player: PlayerName, rotations: number): Promise<void> {
+  const login = await loginAt(server, 'viewer');
+  await page.goto(`${server.controlUrl}/live/demo/?player=${player}#login=${login}`);
+  const first = await whenPlaying(page);
+  await resetPage(page);
+  expect(page.url()).not.toContain('login');
+  const keysBefore = first.pass?.keys ?? 0;
+  const wanted = first.currentTime + rotations * ROTATION_SECONDS;
+  const last = await until(
+    async () => {
+      const reading = await readPage(page);
+      return reading.currentTime > wanted ? reading : undefined;
+    },
+    `${player} through ${rotations} changes of keys`,
+    (3 * rotations * ROTATION_SECONDS + 30) * 1000,
+  );
+  expect(last.pass?.keys ?? 0).toBeGreaterThanOrEqual(keysBefore + rotations - 1);
+  expect(last.pass?.refusals).toBe(0);
+  expect(last.pass?.tiers).toEqual(['AUDIO', 'SD']);
+  expect(last.renditions.map(({ id }) => id)).toEqual(['240p']);
+  expect([last.fatalErrors, last.state]).toEqual([0, 'playing']);
+  // A stall at each change of keys adds up to more; one or two are a busy machine's.
+  expect(last.stalledMs).toBeLessThan(rotations * MOST_STALLED_MS);
+  expect(await shades(page)).toBeGreaterThan(3);
+}
 
-  it(`plays through ${ROTATIONS} changes of keys in all three players, in the quality that is allowed`, async () => {
-    const login = await loginAt(server, 'viewer', { maxSessions: 3 });
-    await Promise.all(
-      PLAYERS.map((player) =>
-        withPage(
-          browser,
-          async (page) => {
-            await page.goto(`${server.controlUrl}/live/demo/?player=${player}#login=${login}`);
-            const first = await whenPlaying(page);
-            await resetPage(page);
-            expect(page.url()).not.toContain('login');
-            const keysBefore = first.pass?.keys ?? 0;
-            const wanted = first.currentTime + ROTATIONS * ROTATION_SECONDS;
-            const last = await until(
-              async () => {
-                const reading = await readPage(page);
-                return reading.currentTime > wanted ? reading : undefined;
-              },
-              `${player} through ${ROTATIONS} changes of keys`,
-              3 * ROTATIONS * ROTATION_SECONDS * 1000,
-            );
-            expect(last.pass?.keys ?? 0).toBeGreaterThanOrEqual(keysBefore + ROTATIONS - 1);
-            expect(last.pass?.refusals).toBe(0);
-            expect(last.pass?.tiers).toEqual(['AUDIO', 'SD']);
-            expect(last.renditions.map(({ id }) => id)).toEqual(['240p']);
-            expect([last.fatalErrors, last.state]).toEqual([0, 'playing']);
-            // A stall at each change of keys adds up to more; one or two are a busy machine's.
-            expect(last.stalledMs).toBeLessThan(MOST_STALLED_MS);
-            expect(await shades(page)).toBeGreaterThan(3);
-          },
-          { viewport: { width: 900, height: 900 } },
-        ),
-      ),
-    );
+describe.each([
+  ['cbcs', 6],
+  ['cenc', 2],
+] as const)('a stream encrypted with %s', (scheme, rotations) => {
+  beforeAll(() => serve(scheme), 90_000);
+  afterAll(async () => {
+    await broadcast?.close();
+    await server?.close();
   });
+
+  it.each(PLAYERS)(
+    `plays through ${rotations} changes of keys, in the quality that is allowed, with %s`,
+    (player) =>
+      withPage(browser, (page) => playThrough(page, player, rotations), {
+        viewport: { width: 900, height: 900 },
+      }),
+    300_000,
+  );
 });
