@@ -77,7 +77,21 @@ describe('serve', () => {
     await listeningPorts(cli);
     const folder = join(cwd, 'headwater-data');
     const paths = ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })];
-    expect(new Set(paths)).toEqual(new Set(['', 'secrets', 'secrets/admin.token', 'streams']));
+    expect(new Set(paths)).toEqual(
+      new Set([
+        '',
+        'keys',
+        'secrets',
+        'secrets/admin.token',
+        'secrets/content-kek.keys',
+        'secrets/license.key',
+        'secrets/playback-token-keys.json',
+        'state',
+        'state/sessions.lmdb',
+        'state/sessions.lmdb-lock',
+        'streams',
+      ]),
+    );
     const exposed = paths.filter((path) => (statSync(join(folder, path)).mode & 0o077) !== 0);
     expect(exposed).toEqual([]);
   });
