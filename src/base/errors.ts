@@ -308,7 +308,7 @@ export const ERRORS = {
   ORIGIN_HOLD_EXPIRED: { status: 503, meaning: 'What the request waited for was not published in time.' },
   ORIGIN_TOKEN_REFUSED: {
     status: 403,
-    meaning: 'The token in the path is not ours, has run out, is not for this path, or its session is over.',
+    meaning: 'The token in the path is not ours, has run out, or is not for this path.',
   },
   ORIGIN_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
 

@@ -1,7 +1,7 @@
 import type { KeyOwner } from '../drm/content-key.ts';
 import { type DeviceJwk, parseDeviceJwk } from './jwk-thumbprint.ts';
 import { parseContent } from './playback-claims.ts';
-import { isRobustness, type LicenseSystem, type Robustness } from './tiers.ts';
+import { isRobustness, LICENSE_SYSTEMS, type LicenseSystem, type Robustness } from './tiers.ts';
 
 /** What a player says to begin a session. */
 export interface SessionRequest {
@@ -16,7 +16,6 @@ export interface SessionRequest {
   readonly replaces: string | undefined;
 }
 
-const SYSTEMS: readonly LicenseSystem[] = ['clearkey', 'widevine', 'playready', 'fairplay'];
 const SESSION_ID = /^[A-Za-z0-9_-]{1,64}$/;
 /** Path of a presentation, in a URL of any host: `/live/studio/index.m3u8`, `/t/…/vod/film/`. */
 const PLAYBACK_PATH = /(?:^|\/)(live|vod)\/([A-Za-z0-9_-]{1,64})(?:\/[^/]*)?$/;
@@ -37,8 +36,8 @@ export function parseSessionRequest(body: Uint8Array): SessionRequest | { readon
   }
   const { robustness = 'L3', drm = 'clearkey', replaces } = json;
   if (!isRobustness(robustness)) return { problem: 'expected "robustness" to be L1, L2 or L3' };
-  const system = SYSTEMS.find((each) => each === drm);
-  if (system === undefined) return { problem: `expected "drm" to be one of ${SYSTEMS.join(', ')}` };
+  const system = LICENSE_SYSTEMS.find((each) => each === drm);
+  if (system === undefined) return { problem: `expected "drm" to be one of ${LICENSE_SYSTEMS.join(', ')}` };
   if (replaces !== undefined && (typeof replaces !== 'string' || !SESSION_ID.test(replaces))) {
     return { problem: 'expected "replaces" to be the id of a session' };
   }

@@ -5,7 +5,7 @@ import type { Credentials } from './authorised-request.ts';
 import { emptyAnswer, jsonAnswer, licenseProblem, timeText } from './license-problem.ts';
 import { parseSessionRequest } from './session-request.ts';
 import type { SessionGrant, SessionOutcome, SessionService } from './session-service.ts';
-import type { LicenseSystem } from './tiers.ts';
+import { LICENSE_SYSTEMS, type LicenseSystem } from './tiers.ts';
 
 export interface SessionRouteOptions {
   readonly credentials: (request: HttpRequest) => Credentials;
@@ -15,7 +15,6 @@ export interface SessionRouteOptions {
 
 /** Largest body of a call about sessions. */
 const MAX_BODY_BYTES = 16 * 1024;
-const SYSTEMS: readonly LicenseSystem[] = ['clearkey', 'widevine', 'playready', 'fairplay'];
 
 /** What players call: begin a session, keep it, end it. */
 export function sessionRoutes(service: SessionService, options: SessionRouteOptions): Route[] {
@@ -103,7 +102,7 @@ function renderGrant(grant: SessionGrant, base: string, { mediaUrl }: SessionRou
     tokenExpiresAt: timeText(grant.tokenExpiresMs),
     manifests: { hls: media + grant.manifestPaths.hls, dash: media + grant.manifestPaths.dash },
     licenseUrl: licenseUrl(grant.drm),
-    licenseUrls: Object.fromEntries(SYSTEMS.map((system) => [system, licenseUrl(system)])),
+    licenseUrls: Object.fromEntries(LICENSE_SYSTEMS.map((system) => [system, licenseUrl(system)])),
     heartbeatSeconds: grant.heartbeatSeconds,
     expiresAt: timeText(grant.expiresMs),
     tiers: grant.tiers,

@@ -6,6 +6,8 @@ export type KeyTier = KeyEntry['tier'];
 /** DRM systems whose licences are given out or passed on. */
 export type LicenseSystem = 'clearkey' | 'widevine' | 'playready' | 'fairplay';
 
+export const LICENSE_SYSTEMS: readonly LicenseSystem[] = ['clearkey', 'widevine', 'playready', 'fairplay'];
+
 /**
  * How well a device guards keys and pictures, in the words of Widevine: L1 all in hardware, L2 keys in hardware, L3 in
  * software.

@@ -73,7 +73,7 @@ describe('a path with a token', () => {
     expect(live.request('/t/bad-1/live/cam/index.m3u8', { method: 'OPTIONS' }).status).toBe(204);
   });
 
-  it('is refused once its session is over', () => {
+  it('is refused once the token is not good any more', () => {
     expect(live.request('/t/good-1/live/cam/video.m3u8').status).toBe(200);
     live.tokens.delete('good-1');
     expect(live.request('/t/good-1/live/cam/video.m3u8').status).toBe(403);

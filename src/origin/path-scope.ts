@@ -11,7 +11,10 @@ export interface PlaybackScope {
   readonly tiers: Tiers;
 }
 
-/** What a path token stands for; undefined when it is none of ours, has run out, or its session is over. */
+/**
+ * What a path token stands for; undefined when it is none of ours or has run out. Whether its session still goes on is
+ * not asked: it opens no key, licences do ask.
+ */
 export type ReadPathToken = (token: string) => PlaybackScope | undefined;
 
 /** `/t/<token>/…`: every relative URL in what is served below it keeps the token. */
