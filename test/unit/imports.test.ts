@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   validate: ['base', 'media'],
   origin: ['base', 'http', 'media', 'stream', 'packager', 'state', 'storage'],
   control: ['base', 'http', 'stream', 'state'],
+  vod: ['base', 'media', 'stream', 'drm', 'packager', 'transcode', 'state', 'storage'],
 };
 
 const TOP = new Set(['app', 'main', 'cli']);
@@ -35,6 +36,9 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'uWebSockets.js': ['http'],
   jose: ['base', 'ingest', 'license'],
   lmdb: ['state'],
+  ioredis: ['state'],
+  bullmq: ['state'],
+  aws4fetch: ['state', 'storage'],
 };
 
 /** Node modules that open sockets, files or processes. */

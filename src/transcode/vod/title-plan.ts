@@ -1,0 +1,207 @@
+/** What a master is, as far as encoding it asks. Times are counted from the start of the file's own clock. */
+export interface Master {
+  /** The one demuxer that it is to be read with, by ffmpeg's name: `mov`, `matroska`, `mpegts`. */
+  readonly demuxer: string;
+  readonly sizeBytes: number;
+  readonly durationMs: number;
+  readonly video: MasterVideo | undefined;
+  readonly audios: readonly MasterAudio[];
+  readonly texts: readonly MasterText[];
+  readonly chapters: readonly { readonly startMs: number; readonly name: string }[];
+}
+
+export interface Ratio {
+  readonly numerator: number;
+  readonly denominator: number;
+}
+
+export interface MasterVideo {
+  /** Stream index in the file. */
+  readonly index: number;
+  readonly codec: string;
+  /** As it is shown: turned the right way up, with square pixels; even. */
+  readonly width: number;
+  readonly height: number;
+  /** Of the frames that are encoded: for a variable rate the nearest common one that loses no frame. */
+  readonly frameRate: Ratio;
+  readonly isVariableRate: boolean;
+  readonly isInterlaced: boolean;
+  readonly range: 'sdr' | 'pq' | 'hlg';
+  /** Time stamp of the first frame. */
+  readonly startMs: number;
+  readonly durationMs: number;
+}
+
+export interface MasterAudio {
+  readonly index: number;
+  readonly codec: string;
+  readonly channels: number;
+  readonly sampleRate: number;
+  /** BCP 47; `und` when the file does not say. */
+  readonly language: string;
+  readonly label: string | undefined;
+  readonly isDefault: boolean;
+}
+
+export interface MasterText {
+  /** Stream index in the master; undefined: of a file beside it. */
+  readonly index: number | undefined;
+  readonly path: string | undefined;
+  readonly codec: string;
+  readonly language: string;
+  readonly label: string | undefined;
+  readonly isDefault: boolean;
+  readonly isForced: boolean;
+}
+
+/** What is to be made of a master. Everything that all the jobs of a title must agree on. JSON. */
+export interface TitlePlan {
+  readonly durationMs: number;
+  readonly video: PlannedVideo | undefined;
+  readonly audios: readonly PlannedAudio[];
+  readonly texts: readonly PlannedText[];
+  readonly thumbnails: PlannedThumbnails | undefined;
+  /** Nominal; of pictures exactly `video.segmentFrames`. */
+  readonly segmentMs: number;
+}
+
+/** Frame `n` of every rung is shown at `n / frameRate`, counted from the first frame, and lasts until the next one. */
+export interface PlannedVideo {
+  readonly frameRate: Ratio;
+  /** As far as the master's duration tells; what the last piece has decides. */
+  readonly frames: number;
+  /** A key frame, and nowhere else, at each multiple. Divides {@link segmentFrames}. */
+  readonly gopFrames: number;
+  /** Divides {@link pieceFrames}. */
+  readonly segmentFrames: number;
+  readonly pieceFrames: number;
+  /** Piece 0 is one segment long, so that there is soon something to play; all others but the last are `pieceFrames` long. */
+  readonly pieces: number;
+  /** Best first. */
+  readonly rungs: readonly PlannedRung[];
+  /** Rungs that are made together, with one decoder: ids. Each group is a job of its own for every piece. */
+  readonly groups: readonly (readonly string[])[];
+  readonly isInterlaced: boolean;
+  /** Brought down to SDR. */
+  readonly toneMap: 'pq' | 'hlg' | undefined;
+}
+
+export interface PlannedRung {
+  /** Its rendition's id: `720p`; another codec than H.264 is in it: `720p-hevc`. */
+  readonly id: string;
+  readonly codec: 'h264' | 'hevc' | 'av1';
+  readonly width: number;
+  readonly height: number;
+  /** Capped quality: what it may take in the mean over a second or two, and the quality (crf) it need not exceed. */
+  readonly maxBitrateBps: number;
+  readonly crf: number;
+  readonly preset: string;
+}
+
+export interface PlannedAudio {
+  /** Its rendition's id: `audio-en`, `audio-en-2`; one that is carried as it is: `audio-en-surround`. */
+  readonly id: string;
+  readonly index: number;
+  /** `aac`: encoded anew; `copy`: carried as it is. */
+  readonly codec: 'aac' | 'copy';
+  readonly channels: number;
+  readonly sampleRate: number;
+  readonly bitrateBps: number;
+  readonly language: string;
+  readonly label: string;
+  readonly isDefault: boolean;
+}
+
+export interface PlannedText {
+  readonly id: string;
+  readonly index: number | undefined;
+  readonly path: string | undefined;
+  readonly codec: string;
+  readonly language: string;
+  readonly label: string;
+  readonly isDefault: boolean;
+  readonly isForced: boolean;
+}
+
+export interface PlannedThumbnails {
+  readonly columns: number;
+  readonly rows: number;
+  readonly width: number;
+  readonly height: number;
+  readonly intervalMs: number;
+}
+
+/** What every job of a title is told ({@link FlowSpec.data}). */
+export interface TitleWork {
+  readonly title: string;
+  /** Another each time a title is made: also in the keys of what the jobs make. */
+  readonly generation: string;
+  /** The master: a file below an allowed folder. */
+  readonly masterPath: string;
+  readonly master: Master;
+  readonly plan: TitlePlan;
+}
+
+/** The frames `[start, end)` of a piece; `end` of the last one is as planned, and what the master has decides. */
+export function pieceRange(
+  video: Pick<PlannedVideo, 'frames' | 'segmentFrames' | 'pieceFrames'>,
+  index: number,
+): { readonly start: number; readonly end: number } {
+  const { frames, segmentFrames, pieceFrames } = video;
+  const start = index === 0 ? 0 : segmentFrames + (index - 1) * pieceFrames;
+  return { start, end: Math.min(frames, index === 0 ? segmentFrames : start + pieceFrames) };
+}
+
+/** The jobs of a title: kind and data; what they resolve to follows. Files are blobs below {@link workPrefix}. */
+export type TitleJob =
+  /** One piece of the rungs of one group. */
+  | { readonly kind: 'piece'; readonly rungs: readonly string[]; readonly index: number }
+  /** A whole track of sound. */
+  | { readonly kind: 'audio'; readonly id: string }
+  /** A whole WebVTT file, times from 0 of the title. */
+  | { readonly kind: 'text'; readonly id: string }
+  /** All sheets. */
+  | { readonly kind: 'thumbnails' };
+
+/** Where the jobs of a title put what they make. */
+export function workPrefix({ title, generation }: Pick<TitleWork, 'title' | 'generation'>): string {
+  return `work/${title}/${generation}/`;
+}
+
+/** One blob a rung: fragmented MP4 with one track, times from 0 in each piece, in frames of the planned rate. */
+export interface PieceResult {
+  readonly frames: number;
+  readonly outputs: readonly { readonly rung: string; readonly key: string; readonly sizeBytes: number }[];
+}
+
+/**
+ * Sound comes in stretches, each put as soon as it is there, `progress` said after it: `<prefix><n>.mp4` counted from 0,
+ * fragmented MP4 with an init each; their times run on from the title's 0 in ticks of the sample rate. Stretch `n` of
+ * another attempt has the same samples, so that who reads along may go on with it.
+ */
+export interface AudioResult {
+  readonly prefix: string;
+  readonly stretches: number;
+}
+
+/** Where stretch `n` of a track of sound is, of one attempt. */
+export function audioStretchKey(
+  work: Pick<TitleWork, 'title' | 'generation'>,
+  id: string,
+  attempt: number,
+  n: number,
+): string {
+  return `${workPrefix(work)}${id}/${attempt}/${n}.mp4`;
+}
+
+export interface TextResult {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly cues: number;
+}
+
+export interface ThumbnailsResult {
+  /** One a sheet. */
+  readonly keys: readonly string[];
+  readonly sheetBytes: readonly number[];
+}
