@@ -34,6 +34,7 @@ export function build() {
   try {
     step(tool('tsc'), ['-p', 'tsconfig.build.json', '--outDir', next]);
     step(tool('vite'), ['build', '--logLevel', 'warn', '--outDir', join(next, 'web'), '--emptyOutDir']);
+    buildSdk(join(next, 'web', 'sdk'));
     chmodSync(join(next, 'main.js'), 0o755);
     writeFileSync(join(next, STAMP), hash);
     const old = `${next}-old`;
@@ -43,6 +44,13 @@ export function build() {
   } finally {
     rmSync(next, { recursive: true, force: true });
   }
+}
+
+/** The client library as one module, and its types beside it. */
+function buildSdk(folder) {
+  step(tool('vite'), ['build', '--mode', 'sdk', '--logLevel', 'warn', '--outDir', folder, '--emptyOutDir']);
+  step(tool('tsc'), ['-p', 'web/sdk/tsconfig.json', '--outDir', join(folder, 'types')]);
+  writeFileSync(join(folder, 'headwater.d.ts'), "export * from './types/index.js';\n");
 }
 
 function step(command, args) {

@@ -26,6 +26,7 @@ const PACKAGES = {
   git: { found: () => onPath('git') },
   openssl: { found: () => onPath('openssl') },
   'srt-tools': { found: () => onPath('srt-live-transmit') },
+  'redis-server': { found: () => onPath('redis-server') },
   'gstreamer1.0-tools': { found: () => onPath('gst-launch-1.0') },
   'gstreamer1.0-plugins-base': { found: () => hasElement('videotestsrc') },
   'gstreamer1.0-plugins-good': { found: () => hasElement('flvmux') },
@@ -35,7 +36,17 @@ const PACKAGES = {
 const GSTREAMER = Object.keys(PACKAGES).filter((name) => name.startsWith('gstreamer'));
 const NEEDS = {
   start: ['ffmpeg', 'fonts-dejavu-core'],
-  test: ['ffmpeg', 'fonts-dejavu-core', 'chromium', 'curl', 'git', 'openssl', 'srt-tools', ...GSTREAMER],
+  test: [
+    'ffmpeg',
+    'fonts-dejavu-core',
+    'chromium',
+    'curl',
+    'git',
+    'openssl',
+    'srt-tools',
+    'redis-server',
+    ...GSTREAMER,
+  ],
 };
 
 /**

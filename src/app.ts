@@ -9,13 +9,16 @@ import { Closer } from './base/closer.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
 import { openProtection, type Protection } from './app/protection.ts';
+import { stateOptions } from './app/state-options.ts';
+import { openVod, type Vod } from './app/vod.ts';
 import { type Config, isLoopback } from './config.ts';
 import { configuredRungs } from './config/ladder-rungs.ts';
 import { configuredSrtPulls } from './config/srt-pulls.ts';
 import { openAdminToken, type AdminToken } from './control/admin-token.ts';
-import { createAdminAccess } from './control/admin-access.ts';
+import { type AdminAccess, createAdminAccess } from './control/admin-access.ts';
 import { createControlApi } from './control/control-api.ts';
 import { EventLoopWatchdog } from './control/event-loop-watchdog.ts';
+import type { DocumentedApi } from './control/openapi.ts';
 import { createMetricsEndpoint, registerProcessMetrics } from './control/metrics-endpoint.ts';
 import type { EncoderStatus, SrtLinkStatus, StreamDirectory } from './control/stream-status.ts';
 import { createCallHandler } from './http/call-handler.ts';
@@ -33,6 +36,7 @@ import { PackagerDirectory } from './packager/packager-directory.ts';
 import { PackagerMetrics } from './packager/packager-metrics.ts';
 import { openDataFolder } from './state/data-folder.ts';
 import { openFileJournal } from './state/file-journal.ts';
+import { openState } from './state/open-state.ts';
 import { StreamHub } from './stream/hub.ts';
 import {
   NUMBER_RESERVATION,
@@ -181,21 +185,31 @@ export function createApp(config: Config, deps: AppDeps): App {
     closer.defer(() => watchdog.close());
     const files = await openFiles();
     const adminAccess = createAdminAccess({ token: files.token, clock, metrics });
-    protection = await openProtection(config, { clock, log, metrics, adminToken: files.token, adminAccess });
+    const state = await openState(stateOptions(config), {
+      ...{ clock, metrics, random: Math.random },
+      log: log.child({ area: 'state' }),
+    });
+    closer.defer(() => state.close());
+    protection = await openProtection(config, {
+      ...{ clock, log, metrics, state, adminAccess },
+      adminToken: files.token,
+    });
     closer.defer(() => protection?.close());
     // Side by side: each of them may take the whole time of a stop.
     closer.defer(async () => {
       await Promise.all(listeners.map((server) => server.close(config.shutdown.drainMs)));
     });
-    if (rungs !== 'none' || audioFarm) {
-      spawnEncoder = createSpawnEncoder(process.env, await guardCommand(process.env));
-    }
+    const guard = await guardCommand(process.env);
+    spawnEncoder = createSpawnEncoder(process.env, guard);
     closer.defer(() => audioFarm?.close());
     if (rungs !== 'none') {
       farm = openFarm();
       closer.defer(() => farm?.close());
     }
-    const origin = createOrigin(files.pages);
+    const vod = await openTitles(guard, adminAccess);
+    const origin = createOrigin(files.pages, vod);
+    front.defer(() => vod.jobEvents.close());
+    front.defer(() => protection?.release());
     front.defer(() => origin.close());
     front.defer(() => hub.close());
     front.defer(() => cmaf?.close());
@@ -208,10 +222,11 @@ export function createApp(config: Config, deps: AppDeps): App {
       return [...(ready ? [] : ['not all listeners are open']), ...(block === undefined ? [] : [block])];
     };
     const control = createControlApi({
-      services: { ...services, problems },
+      services: { ...services, titles: vod.keeper, problems },
       access: adminAccess,
       version: VERSION,
-      documented: protectionNow().documented,
+      jobEvents: vod.jobEvents,
+      documented: bothDocumented(protectionNow().documented, vod.documented),
       next: cmaf ? withIngest(cmaf, origin.handler) : origin.handler,
     });
     const ports = {
@@ -219,7 +234,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       control: await listen(
         'control',
         { ...config.control, driver: 'node' },
-        protectionNow().handler(control),
+        protectionNow().handler(vod.handler(control)),
       ),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
@@ -250,6 +265,17 @@ export function createApp(config: Config, deps: AppDeps): App {
     return { token: await openAdminToken(dataDir, randomBytes), pages: await loadPageFiles(PAGES) };
   }
 
+  async function openTitles(guard: readonly string[], adminAccess: AdminAccess): Promise<Vod> {
+    const vod = await openVod(config, {
+      ...{ clock, log, metrics, adminAccess, guard },
+      spawn: (command, events) => spawnEncoder(command, events),
+      live: farm,
+      encryptionOf: (title) => protectionNow().encryptionOfTitle(title),
+    });
+    closer.defer(() => vod.close());
+    return vod;
+  }
+
   /** Nothing is published before all is open. */
   function protectionNow(): Protection {
     if (!protection) throw new Error('the server has not started');
@@ -272,7 +298,7 @@ export function createApp(config: Config, deps: AppDeps): App {
     );
   }
 
-  function createOrigin(pages: PageFiles): Origin {
+  function createOrigin(pages: PageFiles, vod: Vod): Origin {
     return new Origin(
       {
         maxWaiters: config.live.maxWaiters,
@@ -293,6 +319,7 @@ export function createApp(config: Config, deps: AppDeps): App {
         log: log.child({ area: 'origin' }),
         metrics,
         pages,
+        titles: vod.source,
         pathTokens: protectionNow().pathTokens,
       },
     );
@@ -336,6 +363,13 @@ export function createApp(config: Config, deps: AppDeps): App {
       }
     },
     close: stop,
+  };
+}
+
+function bothDocumented(one: DocumentedApi | undefined, other: DocumentedApi): DocumentedApi {
+  return {
+    calls: [...(one?.calls ?? []), ...other.calls],
+    schemas: { ...one?.schemas, ...other.schemas },
   };
 }
 

@@ -4,6 +4,10 @@ import { choice, integer, text } from './config/field.ts';
 import { ingestSections } from './config/ingest-sections.ts';
 import { protectionSections } from './config/protection-sections.ts';
 import type { ConfigOf, Section } from './config/schema.ts';
+import { stateSection } from './config/state-section.ts';
+import { storageSection } from './config/storage-section.ts';
+import { viewerSection } from './config/viewer-section.ts';
+import { vodSection } from './config/vod-section.ts';
 
 /** Every configuration key. docs/config.md, the environment names and the {@link Config} type all come from here. */
 export const CONFIG_SCHEMA = {
@@ -21,6 +25,10 @@ export const CONFIG_SCHEMA = {
   ...ingestSections,
   ...deliverySections,
   ...protectionSections,
+  ...viewerSection,
+  ...stateSection,
+  ...storageSection,
+  ...vodSection,
   shutdown: {
     drainMs: integer(
       30_000,

@@ -12,6 +12,7 @@ import { serve } from './cli/serve.ts';
 import { streamCreate, streamList, streamRevoke, streamRotateKey, streamShowSrt } from './cli/stream.ts';
 import { token } from './cli/token.ts';
 import { validate } from './cli/validate.ts';
+import { vodAdd, vodList, vodRemove } from './cli/vod.ts';
 
 const COMMANDS: readonly Command[] = [
   serve,
@@ -20,6 +21,9 @@ const COMMANDS: readonly Command[] = [
   streamRevoke,
   streamShowSrt,
   streamList,
+  vodAdd,
+  vodList,
+  vodRemove,
   token,
   keysRotateKek,
   keysRewrap,
@@ -38,6 +42,7 @@ const context: CliContext = {
   env: process.env,
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
+  ...(process.stderr.isTTY && { progress: (line: string) => void process.stderr.write(`\r\x1b[K${line}`) }),
 };
 
 process.exitCode = await main(process.argv.slice(2));

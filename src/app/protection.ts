@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { Closer } from '../base/closer.ts';
 import type { Logger } from '../base/log.ts';
@@ -9,28 +9,30 @@ import type { AdminToken } from '../control/admin-token.ts';
 import { type ContentKeys, openContentKeys } from '../drm/content-keys.ts';
 import type { DocumentedApi } from '../control/openapi.ts';
 import type { HttpHandler } from '../http/types.ts';
-import { LICENSE_CALLS, LICENSE_SCHEMAS } from '../license/api-document.ts';
-import { type LicenseService, openLicenseService } from '../license/license-service.ts';
-import { openLicenseProxies } from '../license/proxy/open-proxies.ts';
+import type { LicenseService } from '../license/license-service.ts';
 import { VendorMetrics } from '../license/proxy/vendor-metrics.ts';
 import type { AdminAccess } from '../license/session-admin-routes.ts';
 import { openSpekeServer, openSpekeSource } from '../license/speke/open-speke.ts';
 import type { ReadPathToken } from '../origin/path-scope.ts';
 import type { Encryption } from '../packager/period-cipher.ts';
-import { openLmdbSessionStore } from '../state/lmdb-session-store.ts';
+import type { State } from '../state/open-state.ts';
 import { contentKeysOptions, signallingOptions } from './content-keys.ts';
-import { licenseOptions } from './license-options.ts';
+import { openViewers } from './viewers.ts';
 
 /** Everything that keeps a stream for those who may watch it: content keys, licences, playback sessions. */
 export interface Protection {
   /** How a live stream is encrypted; undefined: it goes in the clear. */
   encryptionOf(stream: string): Encryption | undefined;
+  /** How a title is encrypted that is to be; undefined: there are no keys here. */
+  encryptionOfTitle(title: string): Encryption | undefined;
   /** Reads path tokens for the origin; undefined when there are no sessions. */
   readonly pathTokens: ReadPathToken | undefined;
   /** What the API document says of its calls; undefined when there are none. */
   readonly documented: DocumentedApi | undefined;
   /** Calls of players and packagers; all others go to `next`. */
   handler(next: HttpHandler): HttpHandler;
+  /** Ends answers that would go on for ever, so that listeners have nothing to wait for. Idempotent. */
+  release(): void;
   /** Idempotent. */
   close(): Promise<void>;
 }
@@ -39,6 +41,8 @@ export interface ProtectionDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where sessions and resume positions are; closed by whoever opened it, after this. */
+  readonly state: State;
   readonly adminToken: AdminToken;
   readonly adminAccess: AdminAccess;
 }
@@ -46,8 +50,8 @@ export interface ProtectionDeps {
 const SPEKE_PATH = '/speke/v2';
 
 /**
- * Opens what the configuration asks for. With neither encryption nor licences nothing is opened.
- * @throws AppError SECRET_FILE_UNSAFE, TOKEN_KEY_UNUSABLE, DRM_KEYS_UNAVAILABLE, LICENSE_STATE_UNAVAILABLE
+ * Opens what the configuration asks for. With neither encryption nor licences nor sessions nothing is opened.
+ * @throws AppError SECRET_FILE_UNSAFE, TOKEN_KEY_UNUSABLE, DRM_KEYS_UNAVAILABLE, CONFIG_INVALID
  */
 export async function openProtection(config: Config, deps: ProtectionDeps): Promise<Protection> {
   const closer = new Closer();
@@ -63,10 +67,9 @@ async function openParts(config: Config, deps: ProtectionDeps, closer: Closer): 
   const vendorMetrics = new VendorMetrics(deps.metrics);
   const isNeeded = config.drm.enabled || config.license.enabled || config.license.speke.enabled;
   const keys = isNeeded ? await openKeys(config, deps, vendorMetrics, closer) : undefined;
-  const license =
-    keys && config.license.enabled
-      ? await openLicenses(config, deps, { keys, vendorMetrics }, closer)
-      : undefined;
+  const licenses = keys && config.license.enabled ? { keys, vendorMetrics } : undefined;
+  const viewers = await openViewers(config, deps, licenses, closer);
+  const license = viewers?.service;
   const speke =
     keys && config.license.speke.enabled
       ? await openSpekeServer(
@@ -79,13 +82,16 @@ async function openParts(config: Config, deps: ProtectionDeps, closer: Closer): 
       if (!keys || !config.drm.enabled) return undefined;
       return { keys: keys.owner({ kind: 'live', id: stream }), clearAudio: config.drm.clearAudio };
     },
+    encryptionOfTitle: (title) =>
+      keys && { keys: keys.owner({ kind: 'vod', id: title }), clearAudio: config.drm.clearAudio },
     pathTokens: license && readPathTokens(license),
-    documented: license && { calls: LICENSE_CALLS, schemas: LICENSE_SCHEMAS },
+    documented: viewers?.documented,
     handler: (next) => (request, response) => {
       if (license?.owns(request.path)) return license.handler(request, response);
       if (speke && request.path === SPEKE_PATH) return speke(request, response);
       return next(request, response);
     },
+    release: () => license?.release(),
     close: () => closer.close(),
   };
 }
@@ -114,39 +120,6 @@ async function openKeys(
   });
   closer.defer(() => keys.close());
   return keys;
-}
-
-async function openLicenses(
-  config: Config,
-  deps: ProtectionDeps,
-  { keys, vendorMetrics }: { readonly keys: ContentKeys; readonly vendorMetrics: VendorMetrics },
-  closer: Closer,
-): Promise<LicenseService> {
-  const { clock, metrics, adminAccess } = deps;
-  const log = deps.log.child({ area: 'license' });
-  const options = licenseOptions(config);
-  const store = await openLmdbSessionStore(join(options.dataDir, 'state', 'sessions.lmdb'), { clock, log });
-  closer.defer(() => store.close());
-  const proxies = await openLicenseProxies(config.license, {
-    keys,
-    clock,
-    log,
-    metrics: vendorMetrics,
-    randomBytes,
-  });
-  closer.defer(() => proxies.close());
-  const service = await openLicenseService(options, {
-    keys,
-    store,
-    adminAccess,
-    proxies: (gate) => proxies.routes(gate),
-    clock,
-    log,
-    metrics,
-    randomBytes,
-  });
-  closer.defer(() => service.close());
-  return service;
 }
 
 function readPathTokens({ pathTokens }: LicenseService): ReadPathToken {

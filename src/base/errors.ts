@@ -11,6 +11,7 @@ interface ErrorEntry {
 export const ERRORS = {
   INTERNAL: { status: 500, meaning: 'A fault of ours. The log line with the same code has the cause.' },
   CLI_USAGE: { status: 400, meaning: 'The command line is wrong: an unknown command, option or argument.' },
+  CLI_SERVER_UNREACHABLE: { status: 503, meaning: 'The server that a command is for does not answer.' },
   CLI_MIGRATE_UNREADABLE: {
     status: 422,
     meaning: 'The configuration of another server cannot be read or is not what its name says.',
@@ -31,6 +32,19 @@ export const ERRORS = {
     status: 500,
     meaning: 'The file with the key that tokens are checked with cannot be read or holds no such key.',
   },
+
+  CONTROL_READERS_FULL: { status: 503, meaning: 'As many clients listen to the progress of jobs as may.' },
+  VOD_TITLE_INVALID: { status: 400, meaning: 'The name or what is wanted of a new title is not allowed.' },
+  VOD_TITLE_EXISTS: { status: 409, meaning: 'There is a title of that name, or one is being made.' },
+  VOD_TITLE_NOT_FOUND: { status: 404, meaning: 'There is no title of that name.' },
+  VOD_JOB_NOT_FOUND: { status: 404, meaning: 'There is no such job in a state for that.' },
+  VOD_UPLOAD_NOT_FOUND: { status: 404, meaning: 'There is no such upload; one that lies idle is deleted.' },
+  VOD_UPLOAD_CONFLICT: {
+    status: 409,
+    meaning: 'The upload goes on elsewhere than said, is being added to, or is not complete.',
+  },
+  VOD_UPLOADS_FULL: { status: 503, meaning: 'As many uploads are kept as may be.' },
+  VOD_WORK_DAMAGED: { status: 500, meaning: 'What an encoder made of a master is not what was asked for.' },
 
   HTTP_NOT_FOUND: { status: 404, meaning: 'Nothing lives at this URL.' },
   HTTP_BAD_REQUEST: { status: 400, meaning: 'The request is malformed.' },
@@ -127,6 +141,44 @@ export const ERRORS = {
   SESSION_ENDED: { status: 410, meaning: 'The playback session is over: start another.' },
   SESSION_REVOKED: { status: 410, meaning: 'The playback session was ended by an operator.' },
   SESSION_NOT_FOUND: { status: 404, meaning: 'No playback session of this id is known.' },
+  SESSION_ENTITLEMENT_UNAVAILABLE: {
+    status: 503,
+    meaning: 'What the user may play cannot be found out now; nothing is played on a guess.',
+  },
+
+  RESUME_REQUEST_MALFORMED: {
+    status: 400,
+    meaning: 'A call about where a viewer is has a body, name or parameter that is wrong.',
+  },
+  RESUME_CONFLICT: {
+    status: 409,
+    meaning: 'Something newer is known of where the viewer is; the answer has it.',
+  },
+  RESUME_RATE_LIMITED: {
+    status: 429,
+    meaning: 'Too many such calls from this address or user; Retry-After says when to ask again.',
+  },
+  RESUME_PROFILE_LIMIT: {
+    status: 409,
+    meaning: 'The user has as many profiles as it may.',
+  },
+  RESUME_STREAMS_FULL: {
+    status: 429,
+    meaning: 'As many event streams are open as the user, the address or the server may have.',
+  },
+  RESUME_UNAVAILABLE: {
+    status: 503,
+    meaning: 'The store of where viewers are cannot be used now; keep the report and send it again.',
+  },
+  PUBSUB_UNAVAILABLE: {
+    status: 503,
+    meaning: 'Messages between servers cannot be passed on now.',
+  },
+  LEASE_UNAVAILABLE: {
+    status: 503,
+    meaning: 'Which server may do something that only one may do cannot be decided now.',
+  },
+  REGISTRY_UNAVAILABLE: { status: 503, meaning: 'Which servers there are cannot be found out now.' },
 
   LICENSE_VENDOR_DENIED: {
     status: 403,
@@ -255,6 +307,48 @@ export const ERRORS = {
     status: 500,
     meaning: 'The data folder (dataDir) cannot be made or written.',
   },
+  STATE_OPTIONS_UNUSABLE: {
+    status: 500,
+    meaning: 'The settings of the state store contradict each other, or a file they name cannot be read.',
+  },
+
+  STORAGE_UNAVAILABLE: {
+    status: 503,
+    meaning: 'The store of titles and recordings cannot be used now; it is worth another try.',
+  },
+  STORAGE_FULL: { status: 507, meaning: 'The store has no room left, or may not be written to.' },
+  STORAGE_EXISTS: { status: 409, meaning: 'There is already something stored under this key.' },
+  STORAGE_CONFLICT: {
+    status: 412,
+    meaning: 'What is stored under this key is not what the writer has seen: somebody else changed it.',
+  },
+  STORAGE_KEY_INVALID: {
+    status: 400,
+    meaning: 'Nothing can be stored under this key: see src/storage/blob-store.ts for what a key is.',
+  },
+  STORAGE_TOO_LARGE: {
+    status: 413,
+    meaning: 'What is stored, or to be stored, is larger than can be read or written this way.',
+  },
+
+  JOB_QUEUE_UNAVAILABLE: { status: 503, meaning: 'The job queue cannot be used now.' },
+  JOB_QUEUE_IN_USE: {
+    status: 503,
+    meaning: 'Another process has this job queue open; one on a folder belongs to one process.',
+  },
+  JOB_QUEUE_CLOSING: { status: 503, meaning: 'The worker of a job was stopped, and the job given back.' },
+  JOB_LIMIT: { status: 429, meaning: 'As many jobs, or groups of jobs, are kept as may be.' },
+  JOB_INVALID: {
+    status: 422,
+    meaning: 'A group of jobs has an id that is malformed or used twice, is too large, or has too many jobs.',
+  },
+  JOB_CANCELLED: { status: 409, meaning: 'The job was cancelled, or what it belongs to was.' },
+  JOB_FAILED: { status: 500, meaning: 'A job failed for a reason that has no code of its own.' },
+  JOB_WORKER_LOST: {
+    status: 500,
+    meaning:
+      'The worker of a job died or was not heard of for too long, as often as the job may be begun. What it answers later is refused.',
+  },
 
   TRANSCODE_FFMPEG_MISSING: {
     status: 500,
@@ -311,6 +405,39 @@ export const ERRORS = {
     meaning: 'The token in the path is not ours, has run out, or is not for this path.',
   },
   ORIGIN_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
+
+  VOD_MASTER_MISSING: {
+    status: 404,
+    meaning: 'There is no such master, or it lies outside of the folders that masters may be in (vod.roots).',
+  },
+  VOD_MASTER_UNREADABLE: {
+    status: 422,
+    meaning: 'The master is damaged, cut short, or holds nothing that can be decoded.',
+  },
+  VOD_MASTER_REFUSED: {
+    status: 422,
+    meaning: 'The master is of a kind that is not taken: no media file, or one that cannot be encoded safely.',
+  },
+  VOD_MASTER_TOO_LARGE: {
+    status: 422,
+    meaning: 'The master is over a limit: bytes, duration, picture size, frame rate or number of tracks.',
+  },
+  VOD_TEXT_UNREADABLE: {
+    status: 422,
+    meaning: 'A track or file of subtitles cannot be read, or is over a limit.',
+  },
+  VOD_PIECE_FAILED: {
+    status: 500,
+    meaning: 'A piece of a title could not be encoded; the message has what ffmpeg said of it.',
+  },
+  VOD_AUDIO_FAILED: {
+    status: 500,
+    meaning: 'The sound of a title could not be encoded; the message has what ffmpeg said of it.',
+  },
+  VOD_THUMBNAILS_FAILED: {
+    status: 500,
+    meaning: 'The thumbnails of a title could not be made; the message has what ffmpeg said of it.',
+  },
 
   VALIDATE_UNREACHABLE: {
     status: 502,

@@ -11,6 +11,8 @@ export interface XmlElement {
   readonly children: readonly XmlElement[];
   /** Character data of this element itself, trimmed. */
   readonly text: string;
+  /** Character data as it is and elements, in their order: for text with markup in it. */
+  readonly content: readonly (string | XmlElement)[];
 }
 
 export type XmlOutcome =
@@ -70,18 +72,21 @@ function convert(element: Element, budget: { left: number; readonly of: number }
   if (budget.left < 0) throw new Error(`more than ${budget.of} elements`);
   const attributes = new Map<string, string>();
   for (const attribute of element.attributes) attributes.set(attribute.name, attribute.value);
-  const children: XmlElement[] = [];
-  let text = '';
+  const content: (string | XmlElement)[] = [];
   for (let node: Node | null = element.firstChild; node; node = node.nextSibling) {
-    if (node.nodeType === ELEMENT_NODE) children.push(convert(node as Element, budget));
-    else if (node.nodeType === TEXT_NODE || node.nodeType === CDATA_NODE) text += node.nodeValue ?? '';
+    if (node.nodeType === ELEMENT_NODE) content.push(convert(node as Element, budget));
+    else if (node.nodeType === TEXT_NODE || node.nodeType === CDATA_NODE) content.push(node.nodeValue ?? '');
   }
   return {
     name: element.localName ?? element.nodeName,
     namespace: element.namespaceURI ?? '',
     attributes,
-    children,
-    text: text.trim(),
+    children: content.filter((part) => typeof part !== 'string'),
+    text: content
+      .filter((part) => typeof part === 'string')
+      .join('')
+      .trim(),
+    content,
   };
 }
 

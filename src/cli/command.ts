@@ -14,6 +14,8 @@ export interface CliContext {
   out(line: string): void;
   /** Prints a line on stderr: everything else. */
   err(line: string): void;
+  /** Draws a line over the last one it drew; '' wipes it. Undefined where stderr is no terminal. */
+  readonly progress?: ((line: string) => void) | undefined;
 }
 
 /** One command of the `headwater` program. */

@@ -1,5 +1,6 @@
 import { type Config, isLoopback } from '../config.ts';
 import type { ConfigDraft } from './sources.ts';
+import { checkStorage } from './storage-section.ts';
 
 /** Rules between keys; each complaint points at the key to change, where it was given. */
 export function checkConfig(config: Config, draft: ConfigDraft): void {
@@ -44,8 +45,16 @@ export function checkConfig(config: Config, draft: ConfigDraft): void {
       'a command line can be read by everybody on this machine: use HEADWATER_DRM__KEK or drm.kekPath',
     );
   }
+  checkStorage(config, refuse);
+  if (draft.origin('storage.s3.credentials') === '--set') {
+    refuse(
+      'storage.s3.credentials',
+      'a command line can be read by everybody on this machine: use HEADWATER_STORAGE__S3__CREDENTIALS',
+    );
+  }
   checkLicense(config, refuse);
   checkVendors(config, refuse);
+  checkViewers(config, refuse);
   refuseSharedPorts(config, refuse);
 }
 
@@ -107,6 +116,19 @@ function checkLicense({ license, auth }: Config, refuse: (path: string, what: st
   }
   if (license.countryHeader === '' && license.allowCountries + license.denyCountries !== '') {
     refuse('license.countryHeader', 'rules on countries need the header that a trusted proxy gives them in');
+  }
+}
+
+function checkViewers({ viewers }: Config, refuse: (path: string, what: string) => void): void {
+  const { url, secretPath } = viewers.entitlement;
+  if (url !== '' && secretPath === '') {
+    refuse(
+      'viewers.entitlement.secretPath',
+      'calls are signed: name a file with the secret (`openssl rand -hex 32 > FILE; chmod 600 FILE`), and give it to the back end',
+    );
+  }
+  if (viewers.maxStreamsPerViewer > viewers.maxStreams) {
+    refuse('viewers.maxStreamsPerViewer', `must not be above viewers.maxStreams (${viewers.maxStreams})`);
   }
 }
 

@@ -102,7 +102,7 @@ export const protectionSections = {
     ),
   },
   license: {
-    enabled: flag(true, 'Whether playback sessions and licences are served on the control port.'),
+    enabled: flag(true, 'Whether licences, and playback sessions for them, are served on the control port.'),
     publicUrl: optionalUrl(
       'How players reach the control port, for example https://play.example.com; licence URLs and the proofs of devices name it. Empty: as each request does.',
     ),

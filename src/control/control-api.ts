@@ -1,12 +1,16 @@
 import { AppError } from '../base/errors.ts';
 import { headerBlock } from '../http/header-block.ts';
-import type { HttpAnswer, HttpHandler } from '../http/types.ts';
+import type { HttpAnswer, HttpHandler, HttpRequest } from '../http/types.ts';
 import { type AdminAccess, COMMON_HEADERS, problem } from './admin-access.ts';
 import { type DocumentedApi, OPENAPI_PATH, renderOpenApi } from './openapi.ts';
+import { JOB_EVENTS_PATH, type JobEvents } from './job-events.ts';
 import { CONTROL_ROUTES, type CallResult, type ControlRoute, type ControlServices } from './routes.ts';
+import { TITLE_ROUTES } from './title-routes.ts';
 
 /** Longest path that is looked at. */
 const MAX_PATH_LENGTH = 1024;
+/** Longest body that is read. */
+const MAX_BODY_BYTES = 64 * 1024;
 
 interface ControlApiOptions {
   readonly services: ControlServices;
@@ -14,6 +18,8 @@ interface ControlApiOptions {
   readonly access: AdminAccess;
   /** Of the package, for the OpenAPI document. */
   readonly version: string;
+  /** Tells of jobs as they go on; there where VOD is. */
+  readonly jobEvents?: JobEvents | undefined;
   /** What else is on this port, for the document. */
   readonly documented?: DocumentedApi | undefined;
   /** Answers every path that is not the control API's: the media routes share its port. */
@@ -24,10 +30,11 @@ const JSON_HEADERS = headerBlock([['Content-Type', 'application/json'], ...COMMO
 
 /** The control API, health and readiness over HTTP. */
 export function createControlApi(options: ControlApiOptions): HttpHandler {
-  const { access } = options;
+  const { access, services, jobEvents } = options;
+  const routes = services.titles ? [...CONTROL_ROUTES, ...TITLE_ROUTES] : CONTROL_ROUTES;
   const document = jsonAnswer({
     status: 200,
-    json: renderOpenApi(CONTROL_ROUTES, options.version, options.documented),
+    json: renderOpenApi(routes, options.version, options.documented),
   });
 
   return async (request, response) => {
@@ -36,10 +43,19 @@ export function createControlApi(options: ControlApiOptions): HttpHandler {
     try {
       if (path === OPENAPI_PATH)
         return response.send(isRead(method) ? document : methodNotAllowed(['GET', 'HEAD']));
-      const found = findRoute(method, path);
+      if (jobEvents && path === JOB_EVENTS_PATH && method === 'GET') {
+        const refusal = access(request);
+        if (refusal) return response.send(refusal);
+        if (!(await jobEvents.join(response))) response.send(problem(new AppError('CONTROL_READERS_FULL')));
+        return;
+      }
+      const found = findRoute(routes, method, path);
       if ('allowed' in found) return response.send(methodNotAllowed(found.allowed));
-      const refusal = found.route.auth === 'admin' ? access(request) : undefined;
-      response.send(refusal ?? jsonAnswer(await found.route.call(options.services, found.id)));
+      const { route, id } = found;
+      const refusal = route.auth === 'admin' ? access(request) : undefined;
+      if (refusal) return response.send(refusal);
+      const body = route.requestSchema === undefined ? undefined : await readJson(request);
+      response.send(jsonAnswer(await route.call(services, id, body)));
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       response.send(problem(error));
@@ -58,13 +74,22 @@ function isRead(method: string): boolean {
 type Found = { readonly route: ControlRoute; readonly id: string } | { readonly allowed: readonly string[] };
 
 /** @throws AppError HTTP_NOT_FOUND */
-function findRoute(method: string, path: string): Found {
-  const matches =
-    path.length > MAX_PATH_LENGTH ? [] : CONTROL_ROUTES.flatMap((route) => matchRoute(route, path));
+function findRoute(routes: readonly ControlRoute[], method: string, path: string): Found {
+  const matches = path.length > MAX_PATH_LENGTH ? [] : routes.flatMap((route) => matchRoute(route, path));
   if (matches.length === 0) throw new AppError('HTTP_NOT_FOUND');
   const wanted = method === 'HEAD' ? 'GET' : method;
   const allowed = matches.flatMap(({ route }) => (route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
   return matches.find(({ route }) => route.method === wanted) ?? { allowed };
+}
+
+/** @throws AppError HTTP_BAD_REQUEST, HTTP_BODY_TOO_LARGE */
+async function readJson(request: HttpRequest): Promise<unknown> {
+  const bytes = await request.body(MAX_BODY_BYTES);
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8')) as unknown;
+  } catch {
+    throw new AppError('HTTP_BAD_REQUEST', 'the body is not JSON');
+  }
 }
 
 /** Nothing is decoded: a percent sign in a name is as wrong as any other odd character. */

@@ -1,4 +1,5 @@
 import type { ControlRoute } from './routes.ts';
+import { TITLE_SCHEMAS } from './title-schemas.ts';
 
 /** The path the document itself is served under. */
 export const OPENAPI_PATH = '/v1/openapi.json';
@@ -118,10 +119,9 @@ const SCHEMAS = {
 
 /** A call as the document tells of it; `viewer`: with a token of the viewer's. */
 export interface DocumentedCall
-  extends Pick<ControlRoute, 'method' | 'path' | 'operationId' | 'summary' | 'responses'> {
+  extends Pick<ControlRoute, 'path' | 'operationId' | 'summary' | 'responses' | 'requestSchema'> {
+  readonly method: ControlRoute['method'] | 'PUT';
   readonly auth: ControlRoute['auth'] | 'viewer';
-  /** Name of the schema of its body. */
-  readonly requestSchema?: string;
 }
 
 /** What other rooms say of calls on the same port. */
@@ -146,7 +146,7 @@ export function renderOpenApi(
     info: { title: 'Headwater control API', version },
     paths,
     components: {
-      schemas: { ...SCHEMAS, ...others.schemas },
+      schemas: { ...SCHEMAS, ...TITLE_SCHEMAS, ...others.schemas },
       securitySchemes: {
         adminToken: {
           type: 'http',

@@ -1,11 +1,14 @@
 import { AppError } from '../base/errors.ts';
 import { isStreamName } from '../stream/stream-name.ts';
+import type { TitleKeeper } from './title-status.ts';
 import { renderStream, type KeyKeeper, type StreamDirectory, type StreamStatus } from './stream-status.ts';
 
 /** What the control API's calls work on. */
 export interface ControlServices {
   readonly streams: StreamDirectory;
   readonly keys: KeyKeeper;
+  /** Undefined: there is no VOD here. */
+  readonly titles?: TitleKeeper | undefined;
   /** Sentences on what keeps the server from doing its work; empty when it is ready. */
   readonly problems: () => readonly string[];
 }
@@ -19,7 +22,7 @@ export interface CallResult {
 /** One call of the control API. Routing, access and the OpenAPI document are all made from this table. */
 export interface ControlRoute {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** OpenAPI template; `{id}` is a stream name. */
+  /** OpenAPI template; `{id}` is a name. */
   readonly path: string;
   /** Who may call it: whoever has the admin token, or anybody. */
   readonly auth: 'admin' | 'none';
@@ -27,7 +30,10 @@ export interface ControlRoute {
   readonly summary: string;
   /** Status codes with what they mean; 401 and 429 are added where a token is asked for. */
   readonly responses: Readonly<Record<number, { readonly description: string; readonly schema?: string }>>;
-  call(services: ControlServices, id: string): CallResult | Promise<CallResult>;
+  /** Name of the schema of its body, which is JSON; undefined: it takes none. */
+  readonly requestSchema?: string;
+  /** `body`: what the JSON says, of a call that takes some. */
+  call(services: ControlServices, id: string, body: unknown): CallResult | Promise<CallResult>;
 }
 
 export const CONTROL_ROUTES: readonly ControlRoute[] = [

@@ -11,8 +11,8 @@ import {
 } from './authorise.ts';
 import type { GateMetrics, WebhookOutcome } from './gate-metrics.ts';
 import type { OutgoingHttp } from '../base/outgoing-http.ts';
+import { signatureHeaders } from '../base/webhook-signature.ts';
 import {
-  signatureHeaders,
   type WebhookRequest,
   type WebhookSetting,
   type WebhookShape,

@@ -2,12 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import type { PublishRequest } from './authorise.ts';
 import type { WebhookFormat } from './ingest-options.ts';
-import {
-  signatureHeaders,
-  WEBHOOK_SHAPES,
-  type WebhookAnswer,
-  type WebhookSetting,
-} from './webhook-formats.ts';
+import { signatureHeaders } from '../base/webhook-signature.ts';
+import { WEBHOOK_SHAPES, type WebhookAnswer, type WebhookSetting } from './webhook-formats.ts';
 
 /** 2026-11-22T12:00:00Z */
 const NOW_MS = 1_795_348_800_000;

@@ -261,13 +261,6 @@ export const WEBHOOK_SHAPES: Readonly<Record<WebhookFormat, WebhookShape>> = {
   ome,
 };
 
-/** The headers that let a back end see that a call is ours and fresh: HMAC-SHA-256 over `<seconds>.<body>`. */
-export function signatureHeaders(body: string, secret: Uint8Array, nowMs: number): Record<string, string> {
-  const seconds = String(Math.floor(nowMs / 1000));
-  const signature = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex');
-  return { 'X-Headwater-Timestamp': seconds, 'X-Headwater-Signature': `sha256=${signature}` };
-}
-
 function json(body: object): WebhookRequest {
   return { headers: JSON_TYPE, body: JSON.stringify(body) };
 }

@@ -18,6 +18,7 @@ export const LICENSE_SCHEMAS = {
       robustness: { ...string, enum: ['L1', 'L2', 'L3'], default: 'L3' },
       drm: { ...string, enum: ['clearkey', 'widevine', 'playready', 'fairplay'], default: 'clearkey' },
       replaces: { ...string, description: 'Session of the same user that ends for this one' },
+      profile: { ...string, default: 'main', description: 'Whose place in the title is wanted' },
     },
     [],
   ),
@@ -33,9 +34,15 @@ export const LICENSE_SCHEMAS = {
       heartbeatSeconds: { type: 'integer' },
       expiresAt: time,
       tiers,
+      resume: {
+        anyOf: [{ type: 'object' }, { type: 'null' }],
+        description:
+          'Of a title: `epoch` and `record` at the start; `record`, `conflict` or `error` of the report that a heartbeat carried; null while positions cannot be had',
+      },
     },
     ['sessionId', 'token', 'tokenType', 'manifests', 'licenseUrl', 'heartbeatSeconds', 'expiresAt', 'tiers'],
   ),
+  SessionReport: object({ resume: { description: 'A ResumeReport', type: 'object' } }, []),
   SessionStatus: object(
     {
       sessionId: string,
@@ -93,6 +100,7 @@ export const LICENSE_CALLS = [
       403: REFUSED,
       409: { description: 'The user has as many sessions as it may', schema: 'Problem' },
       429: LIMITED,
+      503: { description: 'Who may play what cannot be found out now', schema: 'Problem' },
     },
   },
   {
@@ -100,7 +108,8 @@ export const LICENSE_CALLS = [
     path: '/v1/sessions/{id}/heartbeat',
     auth: 'viewer',
     operationId: 'keepSession',
-    summary: 'Keep a session; answers with new tokens',
+    summary: 'Keep a session; answers with new tokens. May carry where the viewer is',
+    requestSchema: 'SessionReport',
     responses: {
       200: { description: 'Kept', schema: 'PlaybackSession' },
       401: UNAUTHORIZED,
@@ -113,8 +122,8 @@ export const LICENSE_CALLS = [
     path: '/v1/sessions/{id}',
     auth: 'viewer',
     operationId: 'endSession',
-    summary: 'End a session',
-    responses: { 204: DONE, 401: UNAUTHORIZED, 429: LIMITED },
+    summary: 'End a session; with the admin token, take it away',
+    responses: { 204: DONE, 401: UNAUTHORIZED, 404: NOT_FOUND, 429: LIMITED },
   },
   {
     method: 'GET',

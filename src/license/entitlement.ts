@@ -9,6 +9,8 @@ export interface EntitlementQuestion {
   /** Of the login token, verified. */
   readonly claims: Readonly<Record<string, unknown>>;
   readonly owner: KeyOwner;
+  /** Two letters, upper case; undefined when nobody has said. */
+  readonly country: string | undefined;
   readonly nowMs: number;
 }
 

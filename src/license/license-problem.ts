@@ -11,6 +11,7 @@ export const PLAYER_REQUEST_HEADERS: readonly string[] = [
   'Authorization',
   'DPoP',
   'SOAPAction',
+  'Last-Event-ID',
 ];
 
 /** What a page may read of an answer. */

@@ -10,11 +10,11 @@ import { createSecretFile, readSecretFile } from '../base/secret-file.ts';
 import { JwksUrlKeys, PublicKeyFile, SharedSecretFile, type TokenKeys } from '../base/token-keys.ts';
 import type { KeyDirectory } from '../drm/content-key.ts';
 import { createRouter, type Route } from '../http/router.ts';
-import type { HttpHandler } from '../http/types.ts';
+import type { HttpHandler, HttpRequest } from '../http/types.ts';
 import type { ReplayCache, SessionStore } from '../state/session-store.ts';
 import { type AccessRule, addressRule, countryRule } from './access-rules.ts';
 import { Admission } from './admission.ts';
-import type { LicenseGate } from './authorised-request.ts';
+import type { Credentials, LicenseGate } from './authorised-request.ts';
 import { clearKeyRoutes } from './clearkey-routes.ts';
 import { readCredentials } from './credentials.ts';
 import { DeviceProofs } from './device-proof.ts';
@@ -27,7 +27,8 @@ import { PLAYER_REQUEST_HEADERS } from './license-problem.ts';
 import { PathTokens } from './path-token.ts';
 import { ProofNonces } from './proof-nonces.ts';
 import { RateLimiter } from './rate-limiter.ts';
-import { type AdminAccess, sessionAdminRoutes } from './session-admin-routes.ts';
+import { openResume, type ResumeDeps, type ResumeOptions, type ResumeState } from './resume/open-resume.ts';
+import { type AdminAccess, sessionAdminCalls } from './session-admin-routes.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { SessionService } from './session-service.ts';
 import { TokenGuard } from './token-guard.ts';
@@ -35,15 +36,22 @@ import { TokenRing } from './token-ring.ts';
 import { TokenSessions, ViewerNames } from './viewer-sessions.ts';
 
 export interface LicenseServiceDeps {
-  readonly keys: KeyDirectory;
+  /** Undefined: no licences are given out, there are only sessions. */
+  readonly keys: KeyDirectory | undefined;
   /** Closed by whoever opened it, after the service. */
-  readonly store: SessionStore & ReplayCache;
+  readonly store: SessionStore;
+  /** As that. */
+  readonly replay: ReplayCache;
   /** Says no to admin calls without the admin token. */
   readonly adminAccess: AdminAccess;
   /** Routes of the proxies to other systems' licence servers. */
   readonly proxies?: ((gate: LicenseGate) => readonly Route[]) | undefined;
   /** What users may play, when not by their login token. */
   readonly entitlements?: Entitlements | undefined;
+  /** Where viewers are is kept here; undefined: nowhere. */
+  readonly resume?:
+    | (ResumeState & { readonly options: ResumeOptions; readonly factsOf: ResumeDeps['factsOf'] })
+    | undefined;
   /** Rules on where something may be played, besides those that are configured. */
   readonly rules?: readonly AccessRule[] | undefined;
   readonly clock: Clock;
@@ -58,15 +66,20 @@ export interface LicenseService {
   /** Whether a path is one of its own. */
   owns(path: string): boolean;
   readonly handler: HttpHandler;
-  readonly gate: LicenseGate;
+  /** Undefined where no licences are given out. */
+  readonly gate: LicenseGate | undefined;
   /** For the origin, which takes them off paths. */
   readonly pathTokens: PathTokens;
+  /** Ends the event streams, which would hold a stop up. Idempotent. */
+  release(): void;
   /** Turns away who still waits. Idempotent. */
   close(): Promise<void>;
 }
 
 const SECRET_BYTES = 32;
-const ROOTS = ['/license', '/v1/sessions', '/v1/devices', '/v1/viewers', '/v1/revocations'];
+const LICENSE_ROOT = '/license';
+const RESUME_ROOT = '/v1/resume';
+const ROOTS = ['/v1/sessions', '/v1/devices', '/v1/viewers', '/v1/revocations'];
 
 /** For fetching the key sets of token issuers. */
 const JWKS_LIMITS = { timeoutMs: 2000, maxAnswerBytes: 256 * 1024, maxConcurrent: 8, maxWaiting: 64 };
@@ -113,7 +126,7 @@ export async function openLicenseService(
   options: LicenseOptions,
   deps: LicenseServiceDeps,
 ): Promise<LicenseService> {
-  const { clock, log, store, randomBytes } = deps;
+  const { clock, log, store, replay, randomBytes } = deps;
   const metrics = new LicenseMetrics(deps.metrics);
   const secret = await openSecret(join(options.dataDir, 'secrets', 'license.key'), randomBytes);
   const ring = await openTokenRing(options, deps);
@@ -124,7 +137,7 @@ export async function openLicenseService(
   const guard = new TokenGuard({
     tokens,
     nonces,
-    proofs: new DeviceProofs({ clock, replay: store, nonces }),
+    proofs: new DeviceProofs({ clock, replay, nonces }),
   });
   const names = new ViewerNames(derive(secret, 'viewer-name'));
   const pathTokens = new PathTokens(derive(secret, 'path-token'), clock);
@@ -137,31 +150,43 @@ export async function openLicenseService(
     publicUrl: options.publicUrl.replace(/\/+$/, ''),
   };
   const admission = new Admission(ADMISSION, clock);
-  const gate = createLicenseGate(
-    {
-      ...access,
-      deviceProof: options.deviceProof,
-      limits: { maxTtlMs: options.maxLicenseMs, maxKeys: options.maxKeysPerLicense },
-    },
-    {
-      guard,
-      sessions: new TokenSessions(
-        store,
-        names,
-        { maxSessions: options.maxSessions, idleMs: options.foreignIdleMs },
+  const openGate = (keys: KeyDirectory): LicenseGate =>
+    createLicenseGate(
+      {
+        ...access,
+        deviceProof: options.deviceProof,
+        limits: { maxTtlMs: options.maxLicenseMs, maxKeys: options.maxKeysPerLicense },
+      },
+      {
+        guard,
+        sessions: new TokenSessions(
+          store,
+          names,
+          { maxSessions: options.maxSessions, idleMs: options.foreignIdleMs },
+          clock,
+        ),
+        replay,
+        keys,
+        rules,
+        admission,
+        byAddress: limiter(options.maxPerAddressPerSecond, MAX_ADDRESSES),
+        bySession: limiter(options.maxPerSessionPerSecond, MAX_SESSIONS),
         clock,
-      ),
-      replay: store,
-      keys: deps.keys,
-      rules,
-      admission,
-      byAddress: limiter(options.maxPerAddressPerSecond, MAX_ADDRESSES),
-      bySession: limiter(options.maxPerSessionPerSecond, MAX_SESSIONS),
-      clock,
-      log,
-      metrics,
-    },
-  );
+        log,
+        metrics,
+      },
+    );
+  const { keys } = deps;
+  const licenses = keys && { keys, gate: openGate(keys) };
+  const credentials = (request: HttpRequest): Credentials => readCredentials(request, access);
+  const resume =
+    deps.resume &&
+    openResume(deps.resume.options, {
+      ...deps.resume,
+      ...{ sessions: store, replay, guard, names, ring, credentials, clock, randomBytes },
+      log: log.child({ area: 'resume' }),
+      metrics: deps.metrics,
+    });
   const sessions = new SessionService(options, {
     guard,
     ring,
@@ -171,29 +196,36 @@ export async function openLicenseService(
     entitlements: deps.entitlements ?? claimEntitlements,
     rules,
     byAddress: limiter(options.maxSessionCallsPerAddressPerSecond, MAX_ADDRESSES),
+    resume,
     randomBytes,
     clock,
     log,
     metrics,
   });
+  const admin = sessionAdminCalls({ access: deps.adminAccess, store, names, resume, clock, log, metrics });
   const handler = createRouter(
     [
-      ...clearKeyRoutes(gate, deps.keys),
-      ...(deps.proxies?.(gate) ?? []),
+      ...(licenses ? clearKeyRoutes(licenses.gate, licenses.keys) : []),
+      ...((licenses && deps.proxies?.(licenses.gate)) ?? []),
       ...sessionRoutes(sessions, {
-        credentials: (request) => readCredentials(request, access),
+        credentials,
+        adminEnd: admin.endSession,
         mediaUrl: options.mediaUrl.replace(/\/+$/, ''),
       }),
-      ...sessionAdminRoutes({ access: deps.adminAccess, store, names, clock, log, metrics }),
+      ...admin.routes,
+      ...(resume?.routes ?? []),
     ],
     { requestHeaders: PLAYER_REQUEST_HEADERS },
   );
+  const roots = [...ROOTS, ...(licenses ? [LICENSE_ROOT] : []), ...(resume ? [RESUME_ROOT] : [])];
   return {
-    owns: (path) => ROOTS.some((root) => path === root || path.startsWith(`${root}/`)),
+    owns: (path) => roots.some((root) => path === root || path.startsWith(`${root}/`)),
     handler,
-    gate,
+    gate: licenses?.gate,
     pathTokens,
+    release: () => resume?.close(),
     async close() {
+      resume?.close();
       admission.close();
       http.close();
     },

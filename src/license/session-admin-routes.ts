@@ -10,6 +10,9 @@ import type { PlaybackSession, Revocable, SessionStore } from '../state/session-
 import { isThumbprint } from './jwk-thumbprint.ts';
 import type { LicenseMetrics } from './license-metrics.ts';
 import { timeText } from './license-problem.ts';
+import type { Resume } from './resume/open-resume.ts';
+import { exported } from './resume/resume-routes.ts';
+import type { ResumeService } from './resume/resume-service.ts';
 import type { ViewerNames } from './viewer-sessions.ts';
 
 /** The answer that refuses a request without the admin token; undefined when it has it. */
@@ -19,6 +22,8 @@ export interface SessionAdminDeps {
   readonly access: AdminAccess;
   readonly store: SessionStore;
   readonly names: ViewerNames;
+  /** Where viewers are, and word to their devices; undefined: nobody keeps it. */
+  readonly resume: Pick<Resume, 'service' | 'notices'> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: LicenseMetrics;
@@ -26,6 +31,8 @@ export interface SessionAdminDeps {
 
 /** Sessions or revocations in one answer. */
 const MAX_LISTED = 1000;
+/** Sessions that are looked through for those of a device that is taken away. */
+const MAX_SEARCHED = 100_000;
 const MAX_BODY_BYTES = 16 * 1024;
 const SESSION_ID = /^[A-Za-z0-9_-]{1,64}$/;
 /** Longer than any session and any token of one: the sessions of before do not come back. */
@@ -44,8 +51,14 @@ const NO_CONTENT: HttpAnswer = { status: 204, headers: headerBlock(COMMON_HEADER
 
 type AdminCall = (request: HttpRequest, params: PathParams) => HttpAnswer | Promise<HttpAnswer>;
 
+export interface SessionAdminCalls {
+  readonly routes: readonly Route[];
+  /** Takes a session away. */
+  readonly endSession: RouteHandler;
+}
+
 /** What operators call, with the admin token: see sessions, and take away sessions, devices and users. */
-export function sessionAdminRoutes(deps: SessionAdminDeps): Route[] {
+export function sessionAdminCalls(deps: SessionAdminDeps): SessionAdminCalls {
   const { store, names, clock, log, metrics } = deps;
 
   const guarded = (call: AdminCall): RouteHandler => {
@@ -61,8 +74,19 @@ export function sessionAdminRoutes(deps: SessionAdminDeps): Route[] {
     };
   };
 
+  /** Sessions that a revocation ends; to be looked up before it, as they are not alive after. */
+  const affected = async ({ kind, id }: Revocable): Promise<readonly PlaybackSession[]> => {
+    const nowMs = clock.wallMs();
+    if (kind === 'viewer') return store.list({ viewer: id }, MAX_LISTED, nowMs);
+    if (kind === 'session') return [await store.find(id)].filter((session) => session !== undefined);
+    return (await store.list({}, MAX_SEARCHED, nowMs)).filter(({ device }) => device === id);
+  };
+
   const revoke = async (what: Revocable, forMs: number): Promise<HttpAnswer> => {
+    const ended = deps.resume ? await affected(what) : [];
     await store.revoke(what, clock.wallMs() + forMs);
+    for (const { viewer, id } of ended)
+      deps.resume?.notices.tell(viewer, { kind: 'session', sessionId: id, end: 'revoked' });
     metrics.ends.inc({ by: 'operator' });
     log.info({ event: 'revocation', kind: what.kind, id: what.id }, 'taken away by an operator');
     return NO_CONTENT;
@@ -116,7 +140,7 @@ export function sessionAdminRoutes(deps: SessionAdminDeps): Route[] {
     return { kind: 'viewer', id: names.of(issuer, user) };
   };
 
-  return [
+  const routes: Route[] = [
     { method: 'GET', path: '/v1/sessions', handler: guarded(listSessions) },
     { method: 'GET', path: '/v1/sessions/:id', handler: guarded(getSession) },
     { method: 'POST', path: '/v1/sessions/:id/revoke', handler: guarded(revokeSession) },
@@ -150,6 +174,28 @@ export function sessionAdminRoutes(deps: SessionAdminDeps): Route[] {
         });
       }),
     },
+  ];
+  if (deps.resume) routes.push(...dataRoutes(deps.resume.service, deps, guarded, viewerOf));
+  return { routes, endSession: guarded(revokeSession) };
+}
+
+/** A user's data, when it asks the operator and not the server: a copy of it, or that it goes. */
+function dataRoutes(
+  service: ResumeService,
+  { store, clock, log }: SessionAdminDeps,
+  guarded: (call: AdminCall) => RouteHandler,
+  viewerOf: (request: HttpRequest) => Promise<Revocable>,
+): Route[] {
+  const copy: AdminCall = async (request) =>
+    json(await exported((await viewerOf(request)).id, service, store, clock));
+  const erase: AdminCall = async (request) => {
+    const erased = await service.erase((await viewerOf(request)).id);
+    log.info({ event: 'erasure', erased }, 'the data of a user was erased by an operator');
+    return json({ erased });
+  };
+  return [
+    { method: 'POST', path: '/v1/viewers/export', handler: guarded(copy) },
+    { method: 'POST', path: '/v1/viewers/erase', handler: guarded(erase) },
   ];
 }
 

@@ -1,6 +1,7 @@
 import type { KeyOwner } from '../drm/content-key.ts';
 import { type DeviceJwk, parseDeviceJwk } from './jwk-thumbprint.ts';
 import { parseContent } from './playback-claims.ts';
+import { DEFAULT_PROFILE } from './resume/resume-request.ts';
 import { isRobustness, LICENSE_SYSTEMS, type LicenseSystem, type Robustness } from './tiers.ts';
 
 /** What a player says to begin a session. */
@@ -14,6 +15,8 @@ export interface SessionRequest {
   readonly drm: LicenseSystem;
   /** A session of the same user to end for this one. */
   readonly replaces: string | undefined;
+  /** Whose place in the title is wanted: one of the user's profiles. */
+  readonly profile: string;
 }
 
 const SESSION_ID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -22,7 +25,7 @@ const PLAYBACK_PATH = /(?:^|\/)(live|vod)\/([A-Za-z0-9_-]{1,64})(?:\/[^/]*)?$/;
 
 /**
  * Reads the body of `POST /v1/sessions`:
- * `{"content": {"kind": "live"|"vod", "id": "…"} | "url": "…", "device"?, "robustness"?, "drm"?, "replaces"?}`.
+ * `{"content": {"kind": "live"|"vod", "id": "…"} | "url": "…", "device"?, "robustness"?, "drm"?, "replaces"?, "profile"?}`.
  * A sentence says what is wrong with it.
  */
 export function parseSessionRequest(body: Uint8Array): SessionRequest | { readonly problem: string } {
@@ -45,7 +48,11 @@ export function parseSessionRequest(body: Uint8Array): SessionRequest | { readon
   if (json['device'] !== undefined && device === undefined) {
     return { problem: 'expected "device" to be a public key as a JWK: EC, P-256, without its private part' };
   }
-  return { owner, device, robustness, drm: system, replaces };
+  const { profile = DEFAULT_PROFILE } = json;
+  if (typeof profile !== 'string' || !SESSION_ID.test(profile)) {
+    return { problem: 'expected "profile" to be 1 to 64 characters of A-Z a-z 0-9 - _' };
+  }
+  return { owner, device, robustness, drm: system, replaces, profile };
 }
 
 function parseOwner({ content, url }: Readonly<Record<string, unknown>>): KeyOwner | undefined {

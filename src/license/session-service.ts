@@ -1,7 +1,8 @@
 import { addressGroup } from '../base/address-group.ts';
 import type { Clock } from '../base/clock.ts';
-import { AppError, type ErrorCode } from '../base/errors.ts';
+import { AppError, type ErrorCode, errorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import type { ResumeRecord } from '../state/resume-store.ts';
 import type { PlaybackSession, SessionStore, Standing } from '../state/session-store.ts';
 import { type AccessRule, allAllow } from './access-rules.ts';
 import type { Credentials } from './authorised-request.ts';
@@ -12,6 +13,9 @@ import type { LicenseMetrics } from './license-metrics.ts';
 import type { PathTokens } from './path-token.ts';
 import { contentName, type PlaybackClaims, parsePlaybackClaims } from './playback-claims.ts';
 import type { RateLimiter } from './rate-limiter.ts';
+import type { Resume } from './resume/open-resume.ts';
+import type { ReportRequest } from './resume/resume-request.ts';
+import type { ReportOutcome } from './resume/resume-service.ts';
 import type { SessionRequest } from './session-request.ts';
 import {
   commonTiers,
@@ -50,6 +54,8 @@ export interface SessionServiceDeps {
   readonly entitlements: Entitlements;
   readonly rules: readonly AccessRule[];
   readonly byAddress: RateLimiter;
+  /** Where viewers are in titles; undefined: nobody keeps it. */
+  readonly resume: Pick<Resume, 'service' | 'notices'> | undefined;
   readonly randomBytes: (size: number) => Uint8Array;
   readonly clock: Clock;
   readonly log: Logger;
@@ -69,7 +75,25 @@ export interface SessionGrant {
   readonly tiers: readonly KeyTier[];
   readonly drm: LicenseSystem;
   readonly heartbeatSeconds: number;
+  /** Of a title; undefined where nobody keeps it. */
+  readonly resume: SessionResume | undefined;
 }
+
+/** The epoch of a play gesture, and where the viewer was before. */
+export interface ResumeClaim {
+  readonly epoch: number;
+  readonly record: ResumeRecord | undefined;
+}
+
+/** What a session's start or report says of where the viewer is. */
+export type SessionResume =
+  | {
+      readonly kind: 'claimed';
+      /** Undefined: the store cannot be used now. Playing goes on without it. */
+      readonly claim: ResumeClaim | undefined;
+    }
+  | { readonly kind: 'reported'; readonly outcome: ReportOutcome; readonly serverTimeMs: number }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly serverTimeMs: number };
 
 export type SessionOutcome =
   | { readonly ok: true; readonly grant: SessionGrant }
@@ -144,9 +168,10 @@ export class SessionService {
     const { token } = checked;
     const { owner } = request;
     const nowMs = clock.wallMs();
-    const entitlement = await entitlements.entitle({ ...token, owner, nowMs }).catch(() => undefined);
-    if (entitlement === undefined) return refuse('LICENSE_NOT_ENTITLED');
     const { address, country } = credentials;
+    const entitlement = await entitlements.entitle({ ...token, owner, country, nowMs }).catch(unentitled);
+    if (entitlement === undefined) return refuse('LICENSE_NOT_ENTITLED');
+    if ('ok' in entitlement) return entitlement;
     const here = entitlement.countries?.includes(country ?? '') ?? true;
     if (!here || !(await allAllow(rules, { address, country, owner })))
       return refuse('LICENSE_REGION_REFUSED');
@@ -158,10 +183,37 @@ export class SessionService {
       nowMs,
     );
     const maxAlive = entitlement.maxSessions ?? this.#options.maxSessions;
+    const replaced = await this.#replaced(request, session.viewer);
     const created = await store.create(session, { maxAlive, replaces: request.replaces, nowMs });
     if (created.kind === 'limit') return { ...refuse('SESSION_LIMIT'), conflicts: created.sessions };
     if (created.kind === 'refused') return refuse(START_CODE[created.standing]);
-    return { ok: true, grant: this.#grant(session, request.drm, entitlement.countries) };
+    if (replaced !== undefined) this.#tellEnd(session.viewer, replaced);
+    const resume = await this.#claim(session.viewer, request);
+    return { ok: true, grant: this.#grant(session, request.drm, entitlement.countries, resume) };
+  }
+
+  /** The session that gives its place to a new one, where it is the same user's. */
+  async #replaced({ replaces }: SessionRequest, viewer: string): Promise<string | undefined> {
+    if (replaces === undefined) return undefined;
+    const old = await this.#deps.store.find(replaces);
+    return old?.viewer === viewer ? replaces : undefined;
+  }
+
+  /** The device that it was on learns of it. */
+  #tellEnd(viewer: string, sessionId: string): void {
+    this.#deps.resume?.notices.tell(viewer, { kind: 'session', sessionId, end: 'ended' });
+  }
+
+  /** A session on a title is a play gesture. */
+  async #claim(viewer: string, { owner, profile }: SessionRequest): Promise<SessionResume | undefined> {
+    const { resume } = this.#deps;
+    if (resume === undefined || owner.kind !== 'vod') return undefined;
+    try {
+      return { kind: 'claimed', claim: await resume.service.claim({ viewer, profile }, owner.id) };
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return { kind: 'claimed', claim: undefined };
+    }
   }
 
   /** The device to bind to; a refusal when there must be one and is none, or two that differ. */
@@ -201,13 +253,17 @@ export class SessionService {
   }
 
   /** @throws AppError LICENSE_STATE_UNAVAILABLE */
-  async heartbeat(credentials: Credentials, id: string): Promise<SessionOutcome> {
-    const outcome = await this.#heartbeat(credentials, id);
+  async heartbeat(credentials: Credentials, id: string, report?: ReportRequest): Promise<SessionOutcome> {
+    const outcome = await this.#heartbeat(credentials, id, report);
     this.#deps.metrics.heartbeats.inc({ outcome: outcome.ok ? 'alive' : outcome.error.code });
     return outcome;
   }
 
-  async #heartbeat(credentials: Credentials, id: string): Promise<SessionOutcome> {
+  async #heartbeat(
+    credentials: Credentials,
+    id: string,
+    report: ReportRequest | undefined,
+  ): Promise<SessionOutcome> {
     const { store, clock } = this.#deps;
     const owned = await this.#owned(credentials, id);
     if (!owned.ok) return owned;
@@ -216,7 +272,26 @@ export class SessionService {
     if (standing !== 'alive') return refuse(HEARTBEAT_CODE[standing]);
     const session = await store.find(id);
     if (session === undefined) return refuse('SESSION_ENDED');
-    return { ok: true, grant: this.#grant(session, drmOf(owned.token), owned.claims.countries) };
+    const resume = report && (await this.#report(session.viewer, owned.claims, report));
+    return { ok: true, grant: this.#grant(session, drmOf(owned.token), owned.claims.countries, resume) };
+  }
+
+  /** A position that cannot be stored keeps no session from going on. */
+  async #report(
+    viewer: string,
+    { owner }: PlaybackClaims,
+    { profile, report }: ReportRequest,
+  ): Promise<SessionResume | undefined> {
+    const { resume, clock } = this.#deps;
+    if (resume === undefined || owner.kind !== 'vod') return undefined;
+    try {
+      const titled = { ...report, title: owner.id };
+      const outcome = await resume.service.report({ viewer, profile }, titled, 'heartbeat');
+      return { kind: 'reported', outcome, serverTimeMs: clock.wallMs() };
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return { kind: 'failed', code: errorCode(error), serverTimeMs: clock.wallMs() };
+    }
   }
 
   /** Ends a session for whoever holds its token. @throws AppError LICENSE_STATE_UNAVAILABLE */
@@ -225,6 +300,7 @@ export class SessionService {
     if (!owned.ok) return owned;
     if (await this.#deps.store.end(id, this.#deps.clock.wallMs())) {
       this.#deps.metrics.ends.inc({ by: 'viewer' });
+      this.#tellEnd(owned.token.subject, id);
       this.#deps.log.info({ event: 'session', outcome: 'ended', session: id }, 'playback session ended');
     }
     return undefined;
@@ -249,6 +325,7 @@ export class SessionService {
     session: PlaybackSession,
     drm: LicenseSystem,
     countries: readonly string[] | undefined,
+    resume: SessionResume | undefined,
   ): SessionGrant {
     const { ring, clock, pathTokens, randomBytes } = this.#deps;
     const nowMs = clock.wallMs();
@@ -282,6 +359,7 @@ export class SessionService {
       tiers,
       drm,
       heartbeatSeconds: Math.round(this.#options.heartbeatMs / 1000),
+      resume,
     };
   }
 }
@@ -295,6 +373,13 @@ function manifestPaths(
   const prefix = `/${content}/`;
   const token = pathTokens.mint({ sessionId: id, prefix, tiers, expiresMs: Math.min(untilMs, endsMs) });
   return { hls: `/t/${token}${prefix}index.m3u8`, dash: `/t/${token}${prefix}index.mpd` };
+}
+
+/** A question that nobody answers is a no; one that may be answered later says so. */
+function unentitled(error: unknown): Refused {
+  return errorCode(error) === 'SESSION_ENTITLEMENT_UNAVAILABLE'
+    ? refuse('SESSION_ENTITLEMENT_UNAVAILABLE', undefined, [['Retry-After', '2']])
+    : refuse('LICENSE_NOT_ENTITLED');
 }
 
 function drmOf({ claims }: VerifiedToken): LicenseSystem {

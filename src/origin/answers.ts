@@ -42,6 +42,7 @@ const KIND_ENTRIES: { readonly [K in AnswerKind]?: readonly Entry[] } = {
   init: [['Accept-Ranges', 'bytes']],
   segment: [['Accept-Ranges', 'bytes']],
   part: [['Accept-Ranges', 'bytes']],
+  'title-media': [['Accept-Ranges', 'bytes']],
   /** Proxies that gather answers before passing them on would undo the low latency. */
   'segment-growing': [['X-Accel-Buffering', 'no']],
   page: PAGE_SECURITY,

@@ -16,6 +16,10 @@ export const ANSWER_KINDS = [
   'page',
   'asset',
   'stream-list',
+  'title-manifest',
+  'title-growing',
+  'title-media',
+  'title-list',
   'redirect',
   'preflight',
   'ahead',
@@ -58,6 +62,11 @@ const CACHE_CONTROL: { readonly [K in AnswerKind]: string | ((plan: Lifetimes) =
   page: 'no-cache',
   asset: IMMUTABLE_ASSET,
   'stream-list': FRESH_FOR_ONE_SECOND,
+  /** A title that is whole may still be taken away, or made anew. */
+  'title-manifest': 'public, max-age=30',
+  'title-growing': FRESH_FOR_ONE_SECOND,
+  'title-media': IMMUTABLE_MEDIA,
+  'title-list': FRESH_FOR_ONE_SECOND,
   redirect: 'public, max-age=60',
   preflight: 'public, max-age=86400',
   /** Not there yet: the very next request may find it. */

@@ -1,15 +1,11 @@
 import { AppError } from '../base/errors.ts';
-import { ifRangeAllows, isNotModified } from '../http/conditional.ts';
-import { type ByteRange, contentRange, parseRange, unsatisfiedContentRange } from '../http/range.ts';
 import type { HttpResponse } from '../http/types.ts';
 import { emptySegment } from '../media/isobmff/empty-segment.ts';
 import type { MediaPath } from '../packager/media-path.ts';
 import type { Part, Rendition, Segment } from '../stream/live-window.ts';
 import type { Answers } from './answers.ts';
 import type { Asked } from './asked.ts';
-import { sliceBuffers } from './byte-slices.ts';
 import type { AnswerKind } from './cache-policy.ts';
-import { JoinedBodies, MAX_JOINED_BYTES } from './joined-bodies.ts';
 import {
   decidePart,
   decideSegment,
@@ -21,6 +17,7 @@ import type { OriginMetrics } from './origin-metrics.ts';
 import type { StreamEndpoint } from './stream-endpoint.ts';
 import type { Waiter } from './wait-room.ts';
 import { WholeMedia } from './whole-media.ts';
+import type { WholeSender } from './whole-sender.ts';
 
 type PathOf<K extends MediaPath['kind']> = Extract<MediaPath, { kind: K }>;
 
@@ -40,14 +37,14 @@ const CONTENT_TYPES = { video: 'video/mp4', audio: 'audio/mp4' } as const;
 export class MediaRoutes {
   readonly #answers: Answers;
   readonly #metrics: OriginMetrics;
-  readonly #bodies: JoinedBodies;
+  readonly #sender: WholeSender;
   /** By segment, part or initialization segment; goes with them when they leave the window. */
   readonly #whole = new WeakMap<object, WholeMedia>();
 
-  constructor(answers: Answers, metrics: OriginMetrics) {
+  constructor(answers: Answers, sender: WholeSender, metrics: OriginMetrics) {
     this.#answers = answers;
+    this.#sender = sender;
     this.#metrics = metrics;
-    this.#bodies = new JoinedBodies(MAX_JOINED_BYTES, metrics.joinedBytes);
   }
 
   serve(endpoint: StreamEndpoint, path: MediaPath, asked: Asked, response: HttpResponse): void {
@@ -172,31 +169,8 @@ export class MediaRoutes {
     return media;
   }
 
-  /** A complete body: all of it, a range of it, or word that the client has it already. */
   #send({ asked, response }: MediaRequest, media: WholeMedia): void {
-    const { kind, etag, headers, sizeBytes } = media;
-    if (asked.ifNoneMatch !== '' && isNotModified(asked.ifNoneMatch, etag)) {
-      return this.#answers.send(response, kind, { status: 304, headers });
-    }
-    if (asked.range !== '' && ifRangeAllows(asked.ifRange, etag)) {
-      const range = parseRange(asked.range, sizeBytes);
-      if (range) return this.#sendRange(response, media, range);
-    }
-    // The length of a body that is not sent is all that is asked of it.
-    const body = asked.head ? media.chunks() : this.#bodies.get(media.joined, media.chunks);
-    this.#answers.send(response, kind, { status: 200, headers, body });
-  }
-
-  #sendRange(response: HttpResponse, media: WholeMedia, range: ByteRange | 'unsatisfiable'): void {
-    const { kind, headers, sizeBytes } = media;
-    if (range === 'unsatisfiable') {
-      const bounds = ['Content-Range', unsatisfiedContentRange(sizeBytes)] as const;
-      const refused = this.#answers.headers('refused', '');
-      return this.#answers.send(response, kind, { status: 416, headers: refused, extra: [bounds] });
-    }
-    const body = sliceBuffers(media.chunks(), range.start, range.end);
-    const bounds = ['Content-Range', contentRange(range, sizeBytes)] as const;
-    this.#answers.send(response, kind, { status: 206, headers, extra: [bounds], body });
+    this.#sender.send(asked, response, media);
   }
 
   /** The chunks there are, at once, and each one to come as soon as it is complete. A range is not looked at. */

@@ -27,6 +27,8 @@ import { INDEX_PAGE, PageRoutes, WATCH_PAGE } from './page-routes.ts';
 import { Releaser, type YieldTurn } from './releaser.ts';
 import type { ReaderCount } from './segment-streamer.ts';
 import { StreamEndpoint } from './stream-endpoint.ts';
+import { TitleRoutes, type TitleSource } from './title-routes.ts';
+import { WholeSender } from './whole-sender.ts';
 
 /** What the origin works with. */
 export interface OriginDeps {
@@ -39,6 +41,8 @@ export interface OriginDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly pages: PageFiles;
+  /** Undefined: there is no VOD. */
+  readonly titles?: TitleSource | undefined;
   /** Reads the tokens of playback sessions; undefined: there are none. */
   readonly pathTokens?: ReadPathToken | undefined;
   /** Runs a callback in a later turn of the event loop; setImmediate unless a test says otherwise. */
@@ -69,6 +73,7 @@ export class Origin {
   readonly #manifests: ManifestRoutes;
   readonly #media: MediaRoutes;
   readonly #pages: PageRoutes;
+  readonly #titles: TitleRoutes | undefined;
   readonly #yieldTurn: YieldTurn;
   readonly #releaser: Releaser;
   readonly #count: ReaderCount;
@@ -83,8 +88,19 @@ export class Origin {
     this.#metrics = new OriginMetrics(deps.metrics);
     this.#answers = new Answers(this.#metrics);
     this.#manifests = new ManifestRoutes(this.#answers, this.#metrics);
-    this.#media = new MediaRoutes(this.#answers, this.#metrics);
+    const sender = new WholeSender(this.#answers, this.#metrics);
+    this.#media = new MediaRoutes(this.#answers, sender, this.#metrics);
     this.#pages = new PageRoutes(this.#answers, deps.pages);
+    this.#titles =
+      deps.titles &&
+      new TitleRoutes(deps.titles, {
+        answers: this.#answers,
+        sender,
+        metrics: this.#metrics,
+        pages: this.#pages,
+        clockUrl: options.mpd.clockUrl,
+        publicIndex: options.publicIndex,
+      });
     this.#yieldTurn = deps.yieldTurn ?? ((callback) => void setImmediate(callback));
     this.#releaser = new Releaser(this.#yieldTurn);
     this.#count = countReaders(this.#metrics);
@@ -129,8 +145,12 @@ export class Origin {
         '/live/:stream/*path',
         this.#ofStream((...all) => this.#below(...all)),
       ),
+      ...(this.#titles?.routes() ?? []),
       get('/assets/*path', (request, response, params) =>
         this.#pages.serve(`assets/${params['path'] ?? ''}`, readAsked(request), response),
+      ),
+      get('/sdk/*path', (request, response, params) =>
+        this.#pages.serve(`sdk/${params['path'] ?? ''}`, readAsked(request), response),
       ),
       get('/:file', (request, response, params) => this.#rootFile(request, response, params)),
     ];

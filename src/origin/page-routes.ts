@@ -8,6 +8,8 @@ import type { PageFiles } from './page-files.ts';
 export const WATCH_PAGE = 'watch.html';
 /** The page that lists the live streams. */
 export const INDEX_PAGE = 'index.html';
+/** The page that lists the titles. */
+export const LIBRARY_PAGE = 'library.html';
 /** Files in here carry a hash of their bytes in their name. */
 const HASHED_FOLDER = 'assets/';
 

@@ -4,7 +4,7 @@ import { JoinedBody } from './joined-bodies.ts';
 
 /** Complete bytes behind an immutable URL, with what every answer about them needs. */
 export class WholeMedia {
-  readonly kind: 'init' | 'segment' | 'part';
+  readonly kind: 'init' | 'segment' | 'part' | 'title-media';
   readonly sizeBytes: number;
   /** Strong entity tag, quotes included: period, number, part, size. */
   readonly etag: string;

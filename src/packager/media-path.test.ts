@@ -2,11 +2,15 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   initPath,
+  keyFramesName,
   parseMediaPath,
   parsePlaylistPath,
+  parseTitlePath,
   partPath,
   playlistName,
   segmentPath,
+  textPath,
+  thumbnailPath,
 } from './media-path.ts';
 
 describe('media paths', () => {
@@ -75,5 +79,40 @@ describe('media paths', () => {
     expect(parsePlaylistPath('index.m3u8')).toBeUndefined();
     expect(parsePlaylistPath('a/b.m3u8')).toBeUndefined();
     expect(parsePlaylistPath('video.m3u')).toBeUndefined();
+  });
+});
+
+describe('paths of a title', () => {
+  it.each([
+    ['index.m3u8', { kind: 'multivariant' }],
+    ['index.mpd', { kind: 'mpd' }],
+    ['chapters.json', { kind: 'chapters' }],
+    ['thumbnails.vtt', { kind: 'thumbnails-vtt' }],
+    ['thumbnails.m3u8', { kind: 'playlist', id: 'thumbnails' }],
+    [playlistName('720p'), { kind: 'playlist', id: '720p' }],
+    [keyFramesName('720p'), { kind: 'key-frames', id: '720p' }],
+    [initPath('720p', 'g1'), { kind: 'init', rendition: '720p', period: 'g1' }],
+    [segmentPath('720p', 'g1', 0), { kind: 'segment', rendition: '720p', period: 'g1', number: 0 }],
+    [textPath('text-en', 'g1'), { kind: 'text', text: 'text-en', period: 'g1' }],
+    [thumbnailPath('g1', 12), { kind: 'thumbnail-sheet', period: 'g1', sheet: 12 }],
+  ] as const)('are read: %s', (path, expected) => {
+    expect(parseTitlePath(path)).toEqual(expected);
+  });
+
+  it.each([
+    '',
+    'title.json',
+    '720p/g1/0.1.m4s',
+    '720p.iframes.m3u8/',
+    '.iframes.m3u8',
+    'a.b.iframes.m3u8',
+    'text-en/g1/other.vtt',
+    'text-en/../text.vtt',
+    'thumbnails/g1/01.jpg',
+    'thumbnails/g1/-1.jpg',
+    'posters/g1/1.jpg',
+    '720p/g1/init.mp4?x=1',
+  ])('are not read where there is none: %j', (path) => {
+    expect(parseTitlePath(path)).toBeUndefined();
   });
 });

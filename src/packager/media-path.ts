@@ -69,3 +69,66 @@ export function parseMediaPath(path: string): MediaPath | undefined {
   if (part === undefined) return { kind: 'segment', rendition, period, number: Number(number) };
   return { kind: 'part', rendition, period, number: Number(number), part: Number(part) };
 }
+
+/**
+ * Below `/vod/<title>/` the same names hold, and these. A title has no parts.
+ */
+
+/** Chapters, in the format of Apple's players. */
+export const CHAPTERS_NAME = 'chapters.json';
+/** Where on which sheet each small picture is, as WebVTT. */
+export const THUMBNAILS_VTT_NAME = 'thumbnails.vtt';
+/** Id of the small pictures: their folder, and their playlist, which no rendition's and no text's is. */
+export const THUMBNAILS_ID = 'thumbnails';
+
+/** What a path of a title names. */
+export type TitlePath =
+  | { readonly kind: 'multivariant' | 'mpd' | 'chapters' | 'thumbnails-vtt' }
+  /** Of a rendition, of a text, or of the small pictures ({@link THUMBNAILS_ID}). */
+  | { readonly kind: 'playlist'; readonly id: string }
+  /** The key frames of a rendition. */
+  | { readonly kind: 'key-frames'; readonly id: string }
+  | { readonly kind: 'init'; readonly rendition: string; readonly period: string }
+  | { readonly kind: 'segment'; readonly rendition: string; readonly period: string; readonly number: number }
+  | { readonly kind: 'text'; readonly text: string; readonly period: string }
+  | { readonly kind: 'thumbnail-sheet'; readonly period: string; readonly sheet: number };
+
+/** Name of the playlist of a rendition's key frames. */
+export function keyFramesName(rendition: string): string {
+  return `${rendition}.iframes.m3u8`;
+}
+
+export function textPath(text: string, period: string): string {
+  return `${text}/${period}/text.vtt`;
+}
+
+export function thumbnailPath(period: string, sheet: number): string {
+  return `${THUMBNAILS_ID}/${period}/${sheet}.jpg`;
+}
+
+const KEY_FRAMES = new RegExp(`^(${ID})\\.iframes\\.m3u8$`);
+const TEXT = new RegExp(`^(${ID})/(${ID})/text\\.vtt$`);
+const SHEET = new RegExp(`^${THUMBNAILS_ID}/(${ID})/(${NUMBER})\\.jpg$`);
+
+const FIXED_NAMES: ReadonlyMap<string, TitlePath> = new Map([
+  [MULTIVARIANT_NAME, { kind: 'multivariant' }],
+  [MPD_NAME, { kind: 'mpd' }],
+  [CHAPTERS_NAME, { kind: 'chapters' }],
+  [THUMBNAILS_VTT_NAME, { kind: 'thumbnails-vtt' }],
+]);
+
+/** Reads a path relative to `/vod/<title>/`, without query; undefined when it is none of ours. */
+export function parseTitlePath(path: string): TitlePath | undefined {
+  const fixed = FIXED_NAMES.get(path);
+  if (fixed) return fixed;
+  const playlist = parsePlaylistPath(path);
+  if (playlist !== undefined) return { kind: 'playlist', id: playlist };
+  const keyFrames = KEY_FRAMES.exec(path)?.[1];
+  if (keyFrames !== undefined) return { kind: 'key-frames', id: keyFrames };
+  const media = parseMediaPath(path);
+  if (media) return media.kind === 'part' ? undefined : media;
+  const sheet = SHEET.exec(path);
+  if (sheet) return { kind: 'thumbnail-sheet', period: sheet[1] ?? '', sheet: Number(sheet[2]) };
+  const text = TEXT.exec(path);
+  return text ? { kind: 'text', text: text[1] ?? '', period: text[2] ?? '' } : undefined;
+}

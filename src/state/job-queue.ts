@@ -1,3 +1,5 @@
+import { AppError } from '../base/errors.ts';
+
 /** What can be written as JSON. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -19,7 +21,10 @@ export interface FlowSpec {
   readonly data: Json;
   /** Lower first, 1 to 1000; among equals the older flow first. */
   readonly priority: number;
-  /** Started in this order; at most {@link MAX_FLOW_JOBS}. */
+  /**
+   * Started in this order; 1 to {@link MAX_FLOW_JOBS}. One that waits to be tried again holds up no other, and may then
+   * come after those of other flows of the same priority.
+   */
   readonly jobs: readonly JobSpec[];
   /** How often each is begun before it has failed for good, the first time counted. A worker that died counts, too. */
   readonly attempts: number;
@@ -36,7 +41,7 @@ export interface JobStatus {
   readonly state: JobState;
   /** How often it was begun: 0 before the first time. */
   readonly attempt: number;
-  /** What its worker last said, 0 to 1. */
+  /** Of an active one what its worker last said, 0 to 1; 1 of one that is done, else 0. */
   readonly progress: number;
   /** Of one that is done. */
   readonly result: Json | undefined;
@@ -78,19 +83,25 @@ export interface RunningJob {
    * answers then counts for nothing.
    */
   readonly signal: AbortSignal;
-  /** Says how far it is, 0 to 1. */
+  /** Says how far it is, 0 to 1. As often as one likes: what comes too fast for others is left out. */
   progress(share: number): void;
 }
 
+/** What a handler rejects with when to try again would end the same way: the job has failed for good, and its flow. */
+export class PermanentJobError extends AppError {
+  override readonly name = 'PermanentJobError';
+}
+
 /**
- * Does one job. What it resolves to (at most 64 KiB as JSON) is the job's result. To reject fails this attempt; an
- * AppError with `permanent: true` fails the job at once.
+ * Does one job. What it resolves to (at most 64 KiB as JSON) is the job's result. To reject fails this attempt; a
+ * {@link PermanentJobError} fails the job at once. The code and message of an AppError are kept as the job's error; any
+ * other error is a JOB_FAILED with its message.
  */
 export type JobHandler = (job: RunningJob) => Promise<Json>;
 
 export interface WorkerOptions {
   readonly kinds: readonly string[];
-  /** Jobs at once; 0 begins none. */
+  /** Jobs at once; 0 begins none. A job that was aborted has its slot until its handler has settled. */
   readonly concurrency: number;
 }
 
@@ -111,7 +122,10 @@ export type JobEvent =
  * come after all, is refused. Calls reject with AppError JOB_QUEUE_UNAVAILABLE when the queue cannot be used.
  */
 export interface JobQueue {
-  /** All its jobs, or none. False: a flow of that id is there already. */
+  /**
+   * All its jobs, or none. False: a flow of that id is there already. Rejects with AppError JOB_INVALID, and with JOB_LIMIT
+   * when as much is kept as may be. When it rejects with JOB_QUEUE_UNAVAILABLE the flow may be there all the same.
+   */
   add(flow: FlowSpec): Promise<boolean>;
   flow(id: string): Promise<FlowStatus | undefined>;
   /** Newest first, at most `limit`, without their jobs' results. */

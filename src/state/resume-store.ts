@@ -44,6 +44,19 @@ export interface PutRules {
   readonly offline: boolean;
 }
 
+/** What a profile has. */
+export interface ResumeList {
+  /** What the profile is at; at least the version of each record. */
+  readonly version: number;
+  /** By version, the newest last. */
+  readonly records: readonly ResumeRecord[];
+  /**
+   * The records are all there are: what a device holds besides them is gone. So it is for `after` 0, and when too much
+   * has happened since `after` to tell what was deleted meanwhile, or the store never was at `after`.
+   */
+  readonly isWhole: boolean;
+}
+
 /**
  * Where viewers are. Never last-write-wins: a report holds only if its (epoch, seq) is greater than the stored one's, so
  * that retries, late ones and devices that wake up change nothing. Every driver passes the same contract suite. Calls reject with
@@ -65,10 +78,7 @@ export interface ResumeStore {
    * Records with a version above `after`, marks of deleted ones among them when `after` is above 0; and the version that the profile is at.
    * At most {@link MAX_RECORDS} are kept: the one unchanged for longest goes.
    */
-  list(
-    key: ProfileKey,
-    after: number,
-  ): Promise<{ readonly version: number; readonly records: readonly ResumeRecord[] }>;
+  list(key: ProfileKey, after: number): Promise<ResumeList>;
   /** Takes a title off the list; the mark is returned. Undefined: it was not there. */
   remove(key: ProfileKey, title: string): Promise<ResumeRecord | undefined>;
   /** Everything of a user, all profiles: for a copy of one's own data. */
@@ -84,3 +94,5 @@ export interface ResumeStore {
 export const RESUME_DEADLINE_MS = 300;
 /** A profile keeps so many titles. */
 export const MAX_RECORDS = 200;
+/** A user has so many profiles at most: to begin play in one more rejects with AppError RESUME_PROFILE_LIMIT. */
+export const MAX_PROFILES = 50;

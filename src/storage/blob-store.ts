@@ -1,6 +1,7 @@
 /**
  * Where whole files of media are kept: VOD titles, recordings, what lies behind the live window. A key is a relative path,
- * `titles/film/720p/p1/17.m4s`: parts of `A-Z a-z 0-9 . _ -`, none of them `.` or `..`, at most 512 characters.
+ * `titles/film/720p/p1/17.m4s`: parts of `A-Z a-z 0-9 . _ -`, none of them `.` or `..`, each at most 200 characters, all
+ * together at most 512. No key is the folder of another: a folder on disk refuses that (STORAGE_KEY_INVALID).
  */
 
 /** One blob, without its bytes. */

@@ -54,6 +54,8 @@ export interface TitlePeriod {
   readonly startMs: number;
   /** Its media runs on from the period before it. */
   readonly continues: boolean;
+  /** Of a recording that is to say so: when its start was live, ms since the Unix epoch. */
+  readonly liveMs?: number | undefined;
   /** By rendition id. */
   readonly tracks: ReadonlyMap<string, TitleTrack>;
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import type { ValidationContext, WatchedSummary } from './contracts.ts';
@@ -47,12 +48,19 @@ export async function validatePresentation(
     clock,
     log,
     counters: new CounterBoard(),
-    signal,
+    signal: sharedSignal(signal),
     deadlineMs: startedMs + seconds * 1000,
   };
   const text = new TextDecoder().decode(manifest.body);
   const watched = isMpd(text) ? await validateDash(context, url, text) : await validateHls(context, url);
   return { url, watched, watchedSeconds: (clock.monotonicMs() - startedMs) / 1000, findings: log.findings };
+}
+
+/** A signal that every request and every wait listens to: there are more than Node takes for a leak. */
+function sharedSignal(signal: AbortSignal): AbortSignal {
+  const shared = AbortSignal.any([signal]);
+  setMaxListeners(0, shared);
+  return shared;
 }
 
 async function fetchManifest(url: string, fetcher: Fetcher, signal: AbortSignal): Promise<FetchResult> {

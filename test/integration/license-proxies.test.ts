@@ -497,7 +497,7 @@ describe('every proxy', () => {
     await until(() => preflight.finished, 'an answer');
     expect([preflight.status, preflight.header('access-control-allow-headers')]).toEqual([
       204,
-      'Content-Type, Authorization, DPoP, SOAPAction',
+      'Content-Type, Authorization, DPoP, SOAPAction, Last-Event-ID',
     ]);
     const get = exchange(handler.handle, '/license/widevine', {});
     await until(() => get.finished, 'an answer');

@@ -81,15 +81,23 @@ describe('serve', () => {
       new Set([
         '',
         'keys',
+        'media',
         'secrets',
         'secrets/admin.token',
         'secrets/content-kek.keys',
         'secrets/license.key',
         'secrets/playback-token-keys.json',
         'state',
+        'state/jobs.lmdb',
+        'state/jobs.lmdb-lock',
+        'state/leases.lmdb',
+        'state/leases.lmdb-lock',
+        'state/resume.lmdb',
+        'state/resume.lmdb-lock',
         'state/sessions.lmdb',
         'state/sessions.lmdb-lock',
         'streams',
+        'uploads',
       ]),
     );
     const exposed = paths.filter((path) => (statSync(join(folder, path)).mode & 0o077) !== 0);

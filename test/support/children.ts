@@ -31,3 +31,8 @@ function commandLine(pid: number): string {
     return '';
   }
 }
+
+/** Command lines of a process's living children, and theirs. */
+export function commandLinesBelow(pid: number): string[] {
+  return descendants(pid).map(commandLine);
+}

@@ -208,6 +208,7 @@ export class LicenseFixture {
     this.service = await openLicenseService(options, {
       keys,
       store: this.store,
+      replay: this.store,
       adminAccess: (request) =>
         request.header('authorization') === `Bearer ${ADMIN_TOKEN}`
           ? undefined
@@ -228,7 +229,9 @@ export class LicenseFixture {
   }
 
   get gate(): LicenseGate {
-    return this.service.gate;
+    const { gate } = this.service;
+    if (gate === undefined) throw new Error('this server gives out no licences');
+    return gate;
   }
 
   get periodIndex(): number {

@@ -10,6 +10,9 @@ const TYPES: Readonly<Record<string, string>> = {
   '.m4s': 'video/iso.segment',
   '.mp4': 'video/mp4',
   '.ts': 'video/mp2t',
+  '.vtt': 'text/vtt',
+  '.jpg': 'image/jpeg',
+  '.json': 'application/json',
 };
 
 /** The plainest of web servers over a folder, on loopback. */

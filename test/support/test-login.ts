@@ -6,7 +6,7 @@ import type { TestServer } from './server.ts';
 
 /** A login token of a test server's own issuer. */
 export async function loginAt(
-  server: TestServer,
+  server: Pick<TestServer, 'dataDir'>,
   user: string,
   limits: Partial<LoginClaims> = {},
 ): Promise<string> {

@@ -31,6 +31,7 @@ export function readPage(page: Page): Promise<PageReading> {
       playbackRate: at.playbackRate,
       currentTime: at.currentTime,
       fatalErrors: at.fatalErrors,
+      starts: at.starts,
       targetMs: at.targetMs,
       backoffs: at.backoffs,
       switches: at.switches,

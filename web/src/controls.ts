@@ -1,20 +1,46 @@
 import { byId, setText } from './dom.ts';
 import { formatPageOptions, MODES, type PageOptions, PLAYER_NAMES } from './page-options.ts';
-import type { PlaybackSession, PlaybackState } from './playback-session.ts';
+import type { Playback, PlaybackState } from './playback.ts';
 
 /** Words for the viewer: short for the status line, longer over an empty picture. */
 const WORDS: {
-  readonly [K in PlaybackState]: { readonly status: string; readonly curtain: string | undefined };
+  readonly [K in PlaybackState]: {
+    readonly status: string;
+    readonly curtain: string | undefined;
+    /** What a click does that goes on from here; undefined: nothing to click. */
+    readonly start?: string;
+  };
 } = {
   connecting: { status: 'Connecting', curtain: 'Connecting…' },
   playing: { status: 'Playing', curtain: undefined },
   stalled: { status: 'Stalled', curtain: undefined },
   paused: { status: 'Paused', curtain: undefined },
-  blocked: { status: 'Waiting for you', curtain: 'Your browser wants a click before it plays.' },
+  blocked: {
+    status: 'Waiting for you',
+    curtain: 'Your browser wants a click before it plays.',
+    start: 'Play',
+  },
   offline: { status: 'Offline', curtain: 'Nobody is publishing here. Looking again every 2 seconds…' },
   ended: { status: 'Ended', curtain: 'The stream has ended. If it comes back, it plays here.' },
   refused: { status: 'Refused', curtain: 'You may not watch this stream, or your session is over.' },
+  limit: {
+    status: 'Too many',
+    curtain: 'You are watching on as many devices as you may.',
+    start: 'Watch here instead',
+  },
+  over: { status: 'Over', curtain: 'This session is over, or goes on elsewhere.', start: 'Watch here' },
   unreachable: { status: 'No answer', curtain: 'The server does not answer. Trying again every 2 seconds…' },
+};
+
+/** Where a title needs other words. */
+const TITLE_WORDS: typeof WORDS = {
+  ...WORDS,
+  offline: {
+    status: 'Not here',
+    curtain: 'There is no such title, or not yet. Looking again every 2 seconds…',
+  },
+  ended: { status: 'Ended', curtain: 'That was all.', start: 'Play again' },
+  refused: { status: 'Refused', curtain: 'You may not watch this, or not now.' },
 };
 
 /** Keys that act in the whole page. */
@@ -23,7 +49,8 @@ type KeyTable = { readonly [key: string]: () => void };
 /** Buttons, choices and keys of the watch page. */
 export class Controls {
   readonly #video: HTMLVideoElement;
-  readonly #session: () => PlaybackSession;
+  readonly #words: typeof WORDS;
+  readonly #session: () => Playback;
   readonly #status = byId('state', HTMLElement);
   readonly #curtain = byId('curtain', HTMLElement);
   readonly #curtainText = byId('curtain-text', HTMLElement);
@@ -35,8 +62,9 @@ export class Controls {
   readonly #stage = byId('stage', HTMLElement);
   readonly #choices = byId('choices', HTMLFormElement);
 
-  constructor(video: HTMLVideoElement, session: () => PlaybackSession, options: PageOptions) {
+  constructor(video: HTMLVideoElement, session: () => Playback, options: PageOptions, kind: 'live' | 'vod') {
     this.#video = video;
+    this.#words = kind === 'vod' ? TITLE_WORDS : WORDS;
     this.#session = session;
     this.#check('player', options.player);
     this.#check('mode', options.mode);
@@ -56,14 +84,15 @@ export class Controls {
 
   /** Shows where playback stands. */
   show(state: PlaybackState): void {
-    const words = WORDS[state];
+    const words = this.#words[state];
     setText(this.#status, words.status);
     this.#status.dataset['state'] = state;
     this.#curtain.hidden = words.curtain === undefined;
     setText(this.#curtainText, words.curtain ?? '');
-    this.#start.hidden = state !== 'blocked';
-    setText(this.#play, state === 'paused' || state === 'blocked' ? 'Play' : 'Pause');
-    this.#play.disabled = words.curtain !== undefined && state !== 'blocked';
+    this.#start.hidden = words.start === undefined;
+    setText(this.#start, words.start ?? '');
+    setText(this.#play, state === 'paused' || words.start !== undefined ? 'Play' : 'Pause');
+    this.#play.disabled = words.curtain !== undefined && words.start === undefined;
   }
 
   readonly #keys: KeyTable = {

@@ -1,8 +1,8 @@
 import type { GlassReading } from './glass-meter.ts';
 import type { Mode, PlayerName } from './page-options.ts';
-import type { PlaybackSession, PlaybackState } from './playback-session.ts';
+import type { SessionStatus } from '../sdk/session.ts';
+import type { Playback, PlaybackState } from './playback.ts';
 import type { Rendition } from './players/player.ts';
-import type { PassStatus } from './protection/playback-pass.ts';
 import { bufferAheadMs, shownRendition } from './video-readings.ts';
 
 /**
@@ -34,6 +34,8 @@ export interface HeadwaterPage {
   readonly currentTime: number;
   /** Fatal errors since the last `reset()`; the page starts the player anew after each. */
   readonly fatalErrors: number;
+  /** Players started since the last `reset()`. */
+  readonly starts: number;
   /** What the latency controller holds: a delay, or with hls.js a buffer; undefined where it does not steer. */
   readonly targetMs: number | undefined;
   /** Times it raised its target since the player was started. */
@@ -45,7 +47,7 @@ export interface HeadwaterPage {
   /** Id of the rendition that is being fetched; it is shown some moments later. */
   readonly loadingRendition: string | undefined;
   /** The playback session that licences are given to; undefined where the viewer is not logged in. */
-  readonly pass: PassStatus | undefined;
+  readonly pass: SessionStatus | undefined;
   /** Renditions of the picture, best first. */
   renditions(): readonly Rendition[];
   /** Id of the rendition that is shown. */
@@ -69,14 +71,14 @@ const STALE_MS = 2000;
 /** Gathers what the page knows in one place: the readouts and `window.headwater` read it. */
 export class PageReadings implements HeadwaterPage {
   readonly #video: HTMLVideoElement;
-  readonly #session: PlaybackSession;
+  readonly #session: Playback;
   #samples: number[] = [];
   #lastReadingAtMs = Number.NEGATIVE_INFINITY;
   #droppedBefore = 0;
   #shown: string | undefined;
   #switches = 0;
 
-  constructor(video: HTMLVideoElement, session: PlaybackSession) {
+  constructor(video: HTMLVideoElement, session: Playback) {
     this.#video = video;
     this.#session = session;
     video.addEventListener('resize', () => this.#onResize());
@@ -137,6 +139,9 @@ export class PageReadings implements HeadwaterPage {
   get fatalErrors(): number {
     return this.#session.fatalErrors;
   }
+  get starts(): number {
+    return this.#session.starts;
+  }
 
   get targetMs(): number | undefined {
     return this.#session.latencyReport?.targetMs;
@@ -154,7 +159,7 @@ export class PageReadings implements HeadwaterPage {
     return this.#session.loadingRendition;
   }
 
-  get pass(): PassStatus | undefined {
+  get pass(): SessionStatus | undefined {
     return this.#session.pass;
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatPageOptions, parsePageOptions, streamNameOf } from './page-options.ts';
+import { formatPageOptions, parsePageOptions, contentOf } from './page-options.ts';
 
 const DEFAULTS = { player: 'hls', mode: 'low', targetMs: undefined, rendition: 'auto' };
 
@@ -43,12 +43,13 @@ describe('the options in the page address', () => {
   });
 });
 
-describe('the stream name', () => {
-  it('is the folder below /live/', () => {
-    expect(streamNameOf('/live/concert-2/')).toBe('concert-2');
+describe('what is watched', () => {
+  it('is the folder below /live/ or /vod/', () => {
+    expect(contentOf('/live/concert-2/')).toEqual({ kind: 'live', id: 'concert-2' });
+    expect(contentOf('/vod/film/')).toEqual({ kind: 'vod', id: 'film' });
   });
 
-  it('is empty anywhere else', () => {
-    expect(streamNameOf('/watch.html')).toBe('');
+  it('is nothing anywhere else', () => {
+    expect(contentOf('/watch.html').id).toBe('');
   });
 });

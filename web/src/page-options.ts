@@ -46,9 +46,10 @@ export function formatPageOptions(options: PageOptions, presentQuery: string): s
   return `?${query.toString()}`;
 }
 
-/** The stream's name in the page's path `/live/<stream>/`. */
-export function streamNameOf(path: string): string {
-  return /^\/live\/([^/]+)\//.exec(path)?.[1] ?? '';
+/** What the page's path `/live/<stream>/` or `/vod/<title>/` is of. */
+export function contentOf(path: string): { readonly kind: 'live' | 'vod'; readonly id: string } {
+  const [, kind, id = ''] = /^\/(live|vod)\/([^/]+)\//.exec(path) ?? [];
+  return { kind: kind === 'vod' ? 'vod' : 'live', id };
 }
 
 function parseTarget(text: string | null): number | undefined {

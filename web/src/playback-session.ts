@@ -1,23 +1,12 @@
 import type { LatencyReport } from './latency-keeper.ts';
 import { AUTO, type PageOptions } from './page-options.ts';
 import { makePlayer, type Player, type Rendition } from './players/player.ts';
-import type { PassStatus } from './protection/playback-pass.ts';
+import type { SessionStatus } from '../sdk/session.ts';
+import type { Playback, PlaybackState } from './playback.ts';
 import { StallMeter } from './stall-meter.ts';
-import { goesOn, probeStream, type StreamPresence } from './stream-probe.ts';
-import { isRefusal, type StreamAccess, type StreamSource } from './stream-source.ts';
+import { goesOn, probeStream, settlesInMs, type StreamReport } from './stream-probe.ts';
+import { refusalOf, type StreamAccess, type StreamSource } from './stream-source.ts';
 import { bufferAheadMs } from './video-readings.ts';
-
-/** Where playback stands. `blocked`: the browser wants a click before it plays. `refused`: the viewer may not watch. */
-export type PlaybackState =
-  | 'connecting'
-  | 'playing'
-  | 'stalled'
-  | 'paused'
-  | 'blocked'
-  | 'offline'
-  | 'ended'
-  | 'unreachable'
-  | 'refused';
 
 /** How long to wait before the server is asked again. */
 const RETRY_MS = 2000;
@@ -31,11 +20,13 @@ const RESTART_MS = 15_000;
 export interface SessionDeps {
   readonly video: HTMLVideoElement;
   readonly source: StreamSource;
+  /** The server's clock, Unix milliseconds. */
+  readonly serverNowMs: () => number;
   readonly onState: (state: PlaybackState) => void;
 }
 
 /** Plays one stream for as long as the page is open: through outages, ends and changes of player. */
-export class PlaybackSession {
+export class PlaybackSession implements Playback {
   readonly stalls = new StallMeter();
   readonly #deps: SessionDeps;
   #options: PageOptions;
@@ -57,6 +48,7 @@ export class PlaybackSession {
   /** The next wait for data is of our own making: a jump to the live edge. */
   #jumping = false;
   #fatalErrors = 0;
+  #starts = 0;
   #error: string | undefined;
   /** The wish for a rendition that the present player was told; undefined as long as it could not be. */
   #toldRendition: string | undefined;
@@ -69,6 +61,7 @@ export class PlaybackSession {
         // Events of an emptied element are echoes of the player that was destroyed.
         if (this.#player) act();
       });
+    deps.source.onLost = () => this.#leave('over');
     on('canplay', () => this.#play());
     on('playing', () => this.#onPlaying());
     on('timeupdate', () => this.#onTime());
@@ -85,50 +78,45 @@ export class PlaybackSession {
     return this.#options;
   }
 
-  /** Fatal errors of players since the last reset; each was followed by a new start. */
   get fatalErrors(): number {
     return this.#fatalErrors;
   }
 
-  /** The last fatal error; undefined once playback goes again. */
+  get starts(): number {
+    return this.#starts;
+  }
+
   get error(): string | undefined {
     return this.#error;
   }
 
-  /** Delay as the player reckons it. */
   get latencyMs(): number | undefined {
     const seconds = this.#state === 'playing' ? this.#player?.latencySeconds() : undefined;
     return seconds === undefined ? undefined : seconds * 1000;
   }
 
-  /** What the latency controller holds; undefined where it does not steer. */
   get latencyReport(): LatencyReport | undefined {
     return this.#player?.latencyReport();
   }
 
-  /** The session that licences are given to. */
-  get pass(): PassStatus | undefined {
+  get pass(): SessionStatus | undefined {
     return this.#deps.source.status;
   }
 
-  /** Renditions of the picture, best first; empty while not known. */
   get renditions(): readonly Rendition[] {
     return this.#player?.renditions() ?? [];
   }
 
-  /** Id of the rendition that is being fetched. */
   get loadingRendition(): string | undefined {
     return this.#player?.loadingRendition();
   }
 
-  /** Plays the rendition with this id from the next segment on; `AUTO` lets the network decide. */
   selectRendition(wish: string): void {
     this.#options = { ...this.#options, rendition: wish };
     this.#toldRendition = undefined;
     this.#tellRendition();
   }
 
-  /** Begins to play, with other options when given. */
   connect(options: PageOptions = this.#options): void {
     this.#options = options;
     this.#release();
@@ -140,6 +128,7 @@ export class PlaybackSession {
   /** Play and pause of the viewer. Playing on means the live edge, not where it was left. */
   togglePlay(): void {
     const { video } = this.#deps;
+    if (this.#state === 'limit') this.#deps.source.takeOver();
     if (!this.#player) return this.connect();
     if (!video.paused) return video.pause();
     this.#jumping = true;
@@ -147,7 +136,6 @@ export class PlaybackSession {
     this.#play();
   }
 
-  /** To be called some times a second: finds out what no event tells. */
   check(): void {
     this.#watchBuffer(performance.now());
     this.#tellRendition();
@@ -158,10 +146,10 @@ export class PlaybackSession {
     if (Math.min(standingMs, askedMs) > DOUBT_MS && !this.#asking) void this.#ask(this.#connection);
   }
 
-  /** Begins all counts anew. */
   resetCounts(): void {
     this.stalls.reset(performance.now());
     this.#fatalErrors = 0;
+    this.#starts = 0;
     this.#error = undefined;
   }
 
@@ -190,15 +178,19 @@ export class PlaybackSession {
       if (connection === this.#connection) await this.#connectTo(access, connection);
     } catch (error) {
       if (connection !== this.#connection) return;
-      this.#error = isRefusal(error) ? error.message : undefined;
-      this.#leave(isRefusal(error) ? 'refused' : 'unreachable');
+      const { state, message } = refusalOf(error);
+      this.#error = message;
+      this.#leave(state);
     }
   }
 
   async #connectTo({ streamUrl, licenses }: StreamAccess, connection: number): Promise<void> {
-    const { presence, stretch } = await probeStream(streamUrl);
+    const report = await probeStream(streamUrl);
+    const { presence, stretch } = report;
     if (connection !== this.#connection) return;
     if (presence !== 'live') return this.#leave(presence);
+    const waitMs = this.#settlesInMs(report);
+    if (waitMs > 0) return this.#retry(waitMs);
     this.#streamUrl = streamUrl;
     this.#period = stretch.at(-1);
     await this.#closing;
@@ -212,6 +204,7 @@ export class PlaybackSession {
       });
       if (connection !== this.#connection) return this.#close(player);
       this.#player = player;
+      this.#starts++;
       this.#toldRendition = this.#options.rendition === AUTO ? AUTO : undefined;
       await player.load(this.#deps.video, streamUrl);
     } catch (error) {
@@ -231,7 +224,17 @@ export class PlaybackSession {
     this.#askedAtMs = performance.now();
     if (connection !== this.#connection || !isStanding(this.#state)) return;
     if (presence !== 'live') this.#leave(presence);
-    else if (!goesOn(report, this.#period)) this.connect();
+    else if (!goesOn(report, this.#period)) this.#startAnew(this.#settlesInMs(report));
+  }
+
+  /** Until then the last picture stays. */
+  #startAnew(waitMs: number): void {
+    if (waitMs === 0) this.connect();
+    else this.#askedAtMs += waitMs - DOUBT_MS;
+  }
+
+  #settlesInMs(report: StreamReport): number {
+    return settlesInMs(report, this.#options.targetMs ?? 0, this.#deps.serverNowMs());
   }
 
   /** A player that has shown all there is says so also when its publisher is only away: the server knows better. */
@@ -250,15 +253,15 @@ export class PlaybackSession {
   }
 
   /** The stream is not there to be played: waits for it. */
-  #leave(presence: Exclude<StreamPresence, 'live'> | 'refused'): void {
+  #leave(state: PlaybackState): void {
     this.#release();
-    this.#become(presence);
-    this.#retry();
+    this.#become(state);
+    if (!isTheViewers(state)) this.#retry();
   }
 
-  #retry(): void {
+  #retry(waitMs = RETRY_MS): void {
     const connection = this.#connection;
-    this.#retryTimer = setTimeout(() => void this.#tryConnect(connection), RETRY_MS);
+    this.#retryTimer = setTimeout(() => void this.#tryConnect(connection), waitMs);
   }
 
   #release(): void {
@@ -324,6 +327,11 @@ export class PlaybackSession {
     this.#state = state;
     this.#deps.onState(state);
   }
+}
+
+/** What goes on only when the viewer wants it: nobody's place is taken unasked. */
+function isTheViewers(state: PlaybackState): boolean {
+  return state === 'limit' || state === 'over';
 }
 
 function isStanding(state: PlaybackState): boolean {

@@ -1,5 +1,5 @@
 import { byId, setText } from './dom.ts';
-import type { PassStatus } from './protection/playback-pass.ts';
+import type { SessionStatus } from '../sdk/session.ts';
 
 const UNKNOWN = '–';
 const WORDS: Readonly<Record<string, string>> = {
@@ -11,7 +11,7 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** The page's card on licences: what the session may have, which key is newest, and how long it all lasts. */
 export class ProtectionCard {
-  readonly #status: () => PassStatus | undefined;
+  readonly #status: () => SessionStatus | undefined;
   readonly #card = byId('protection', HTMLElement);
   readonly #tiers = byId('figure-tiers', HTMLElement);
   readonly #licenses = byId('figure-licenses', HTMLElement);
@@ -20,7 +20,7 @@ export class ProtectionCard {
   readonly #licenseEnd = byId('figure-license-end', HTMLElement);
   readonly #sessionEnd = byId('figure-session-end', HTMLElement);
 
-  constructor(status: () => PassStatus | undefined) {
+  constructor(status: () => SessionStatus | undefined) {
     this.#status = status;
   }
 

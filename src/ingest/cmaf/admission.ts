@@ -53,7 +53,8 @@ export class Admissions {
     if (!credentials) return 'INGEST_CMAF_UNAUTHORIZED';
     this.#failures.add(group, clock.monotonicMs());
     const reason = decision.allow ? 'other_stream' : decision.code;
-    log.warn({ session, stream, remoteAddress, reason }, 'CMAF publish refused');
+    // Not the name that was asked for: who mistakes one field for another has written the key there.
+    log.warn({ session, remoteAddress, reason }, 'CMAF publish refused');
     return 'INGEST_CMAF_FORBIDDEN';
   }
 

@@ -54,20 +54,20 @@ const PLAYBACK_RATE = { min: '0.96', max: '1.04' };
 const MIN_UPDATE_SECONDS = 2;
 
 /** By what a set carries, so that it has the same id in every period. Pictures of two codecs never share a set. */
-const ADAPTATION_SET_ID = { avc1: 1, audio: 2, hvc1: 3, av01: 4, vp09: 5 } as const;
+export const ADAPTATION_SET_ID = { avc1: 1, audio: 2, hvc1: 3, av01: 4, vp09: 5 } as const;
 /** Added to it by the tier of its key: Representations with different keys never share a set (DASH-IF IOP 12). */
-const TIER_ID = { AUDIO: 0, SD: 10, HD: 20, UHD: 30 } as const;
-const SWITCHING_SCHEME = 'urn:mpeg:dash:adaptation-set-switching:2016';
+export const TIER_ID = { AUDIO: 0, SD: 10, HD: 20, UHD: 30 } as const;
+export const SWITCHING_SCHEME = 'urn:mpeg:dash:adaptation-set-switching:2016';
 const SPLICE_SCHEME = 'urn:scte:scte35:2014:xml+bin';
 const SPLICE_NAMESPACE = 'http://www.scte.org/schemas/35/2016';
 const SPLICE_TIMESCALE = 90_000;
 const TICKS_PER_MS = 90;
 const MICROSECONDS = 1_000_000;
-const CLOCK_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014';
-const CLOCK_SCHEME_ISO = 'urn:mpeg:dash:utc:http-iso:2014';
+export const CLOCK_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014';
+export const CLOCK_SCHEME_ISO = 'urn:mpeg:dash:utc:http-iso:2014';
 const CHANNEL_COUNT_SCHEME = 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011';
 const DOLBY_CHANNELS_SCHEME = 'tag:dolby.com,2014:dash:audio_channel_configuration:2011';
-const PROFILES = 'urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019';
+export const PROFILES = 'urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019';
 
 /** What one state of the MPD says that is not in the window itself. */
 export interface MpdState {
@@ -143,7 +143,7 @@ function serviceDescription(sets: readonly TrackSet[], targetMs: number): XmlEle
   ]);
 }
 
-function utcTiming(schemeIdUri: string, value: string): XmlElement {
+export function utcTiming(schemeIdUri: string, value: string): XmlElement {
   return element('UTCTiming', { schemeIdUri, value });
 }
 
@@ -213,7 +213,7 @@ interface TrackSet {
 }
 
 /** What is in a set: sound, or pictures of one codec. */
-function contentOf(track: Track): keyof typeof ADAPTATION_SET_ID {
+export function contentOf(track: Track): keyof typeof ADAPTATION_SET_ID {
   return track.kind === 'audio' ? 'audio' : track.codec;
 }
 
@@ -283,7 +283,7 @@ function adaptationSet(
   );
 }
 
-function protectionElement({ name, attributes, children, text }: ProtectionElement): XmlElement {
+export function protectionElement({ name, attributes, children, text }: ProtectionElement): XmlElement {
   return element(name, attributes, text === '' ? children.map(protectionElement) : text);
 }
 
@@ -299,7 +299,7 @@ function switchesTo({ id, members }: TrackSet, all: readonly TrackSet[]): XmlEle
 }
 
 /** HEVC key frames may be those of an open GOP, whose leading pictures cannot be decoded after a join: type 3. */
-function mostSap(track: Track): number {
+export function mostSap(track: Track): number {
   return track.codec === 'hvc1' ? 3 : 1;
 }
 
@@ -426,14 +426,14 @@ function representation({ rendition, track }: Member, state: MpdState): XmlEleme
 }
 
 /** Dolby's codecs have a scheme of their own: which channels there are, as the bits of chanmap, in hexadecimal. */
-function channelConfiguration(track: AudioTrack): { schemeIdUri: string; value: string | number } {
+export function channelConfiguration(track: AudioTrack): { schemeIdUri: string; value: string | number } {
   const mask = ac3ChannelMask(track.codec, track.config);
   if (mask === undefined) return { schemeIdUri: CHANNEL_COUNT_SCHEME, value: track.channels };
   return { schemeIdUri: DOLBY_CHANNELS_SCHEME, value: mask.toString(16).toUpperCase().padStart(4, '0') };
 }
 
 /** Exact, e.g. `30000/1001`; undefined for a variable rate. */
-function frameRateText(track: VideoTrack): string | undefined {
+export function frameRateText(track: VideoTrack): string | undefined {
   const rate = frameRate(track);
   if (!rate) return undefined;
   return rate.denominator === 1 ? String(rate.numerator) : `${rate.numerator}/${rate.denominator}`;
@@ -447,6 +447,6 @@ function segmentSeconds(period: Period): number {
  * xs:duration in seconds only, whole microseconds, rounded to the nearest: a double holds epoch seconds no finer than
  * a quarter of one.
  */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   return `PT${Number(seconds.toFixed(6))}S`;
 }

@@ -127,7 +127,8 @@ const HDR_RANGES = new Map([
   [18, 'HLG'],
 ]);
 
-function videoRange({ codec, config }: VideoTrack): string | undefined {
+/** Undefined: nothing says so, which is SDR. */
+export function videoRange({ codec, config }: VideoTrack): string | undefined {
   const colour = videoColour(codec, config);
   return colour && HDR_RANGES.get(colour.transfer);
 }

@@ -1,13 +1,17 @@
 /** What a master is, as far as encoding it asks. Times are counted from the start of the file's own clock. */
 export interface Master {
-  /** The one demuxer that it is to be read with, by ffmpeg's name: `mov`, `matroska`, `mpegts`. */
+  /** The one demuxer that it is to be read with, by ffmpeg's name: `mov`, `matroska`, `mpegts`, `mxf`. */
   readonly demuxer: string;
   readonly sizeBytes: number;
+  /** Of the pictures, or of the sound where there are none. */
   readonly durationMs: number;
   readonly video: MasterVideo | undefined;
   readonly audios: readonly MasterAudio[];
   readonly texts: readonly MasterText[];
+  /** Counted from the first frame, or the first sound where there are no pictures: the title's 0. In order. */
   readonly chapters: readonly { readonly startMs: number; readonly name: string }[];
+  /** What is in the file but cannot be made anything of: a sentence each, for people. */
+  readonly leftOut?: readonly string[] | undefined;
 }
 
 export interface Ratio {
@@ -27,6 +31,8 @@ export interface MasterVideo {
   readonly isVariableRate: boolean;
   readonly isInterlaced: boolean;
   readonly range: 'sdr' | 'pq' | 'hlg';
+  /** How its colours are coded, by ffmpeg's name of the matrix (`bt709`, `smpte170m`); undefined: the file does not say. */
+  readonly matrix?: string | undefined;
   /** Time stamp of the first frame. */
   readonly startMs: number;
   readonly durationMs: number;
@@ -41,6 +47,8 @@ export interface MasterAudio {
   readonly language: string;
   readonly label: string | undefined;
   readonly isDefault: boolean;
+  /** When the file says. */
+  readonly bitrateBps?: number | undefined;
 }
 
 export interface MasterText {
@@ -63,6 +71,8 @@ export interface TitlePlan {
   readonly thumbnails: PlannedThumbnails | undefined;
   /** Nominal; of pictures exactly `video.segmentFrames`. */
   readonly segmentMs: number;
+  /** What a person should know of it: tracks and rungs left out, and why; a sentence each. */
+  readonly notes?: readonly string[] | undefined;
 }
 
 /** Frame `n` of every rung is shown at `n / frameRate`, counted from the first frame, and lasts until the next one. */
@@ -136,6 +146,10 @@ export interface TitleWork {
   readonly title: string;
   /** Another each time a title is made: also in the keys of what the jobs make. */
   readonly generation: string;
+  /** What people call it. */
+  readonly name: string;
+  readonly isProtected: boolean;
+  readonly createdMs: number;
   /** The master: a file below an allowed folder. */
   readonly masterPath: string;
   readonly master: Master;

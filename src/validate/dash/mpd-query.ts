@@ -19,6 +19,11 @@ export function placedIn(period: Period): Placed[] {
   );
 }
 
+/** A set of key frames for fast-forward (DASH-IF IOP 4.3 3.2.9). */
+export function isTrickMode({ properties }: AdaptationSet): boolean {
+  return properties.some(({ scheme }) => scheme === 'http://dashif.org/guidelines/trickmode');
+}
+
 /** Every AdaptationSet of the MPD with its Period, and where it is for people. */
 export function placedSets(mpd: Mpd): { period: Period; set: AdaptationSet; place: string }[] {
   return mpd.periods.flatMap((period) =>

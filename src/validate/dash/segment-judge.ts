@@ -1,8 +1,10 @@
 import type { InitFacts, MediaFacts, TrackFacts, TrackRunFacts } from '../contracts.ts';
 import type { FetchResult } from '../fetcher.ts';
 import { checkInitSegment } from '../media/check-init-segment.ts';
+import { checkKeyFrame } from '../media/check-key-frame.ts';
 import { checkMediaSegment } from '../media/check-media-segment.ts';
 import { checkTransportStream } from '../media/check-transport-stream.ts';
+import { checkWebVtt } from '../media/check-webvtt.ts';
 import { sniffMedia } from '../media/sniff-media.ts';
 import { TrackChain } from '../media/track-chain.ts';
 import type { BoundaryBoard } from './boundary-board.ts';
@@ -12,12 +14,14 @@ import { checkSegmentResponse } from './check-response.ts';
 import { checkSegmentTime } from './check-segment-time.ts';
 import type { DashRun } from './dash-run.ts';
 import type { Mpd, ProducerReference } from './mpd-model.ts';
-import type { Placed } from './mpd-query.ts';
+import { isTrickMode, type Placed } from './mpd-query.ts';
 import type { SegmentRef } from './segments.ts';
 import { initializationOf } from './segments.ts';
 
 /** Reference times may be this far apart from each other, and this far in the future: more than a clock is read wrong. */
 const REFERENCE_TOLERANCE_MS = 1000;
+/** The key frame of a trick mode set may be off its place by this much. */
+const KEY_FRAME_TOLERANCE_SECONDS = 0.1;
 /** Longest row of segments the channel is computed over: its cost grows with the square. */
 const MAX_MEASURED = 1500;
 /** SAP types 1 and 2: the segment begins with a sync sample. */
@@ -130,6 +134,11 @@ export class SegmentJudge {
       checkTransportStream(bytes, true, report);
       return undefined;
     }
+    if (representation.mimeType === 'text/vtt') {
+      if (container === 'webvtt') checkWebVtt(bytes, report);
+      else this.#run.tell('dash-media-type', segment.url, `a segment of text/vtt is ${container}`);
+      return undefined;
+    }
     if (!isMp4(representation.mimeType)) return undefined;
     const init = this.#init;
     if (!init) {
@@ -142,6 +151,7 @@ export class SegmentJudge {
       }
       return undefined;
     }
+    if (isTrickMode(this.#placed.set)) return this.#judgeKeyFrame(segment, bytes, init);
     const startsWithSync = CLOSED_SAP_TYPES.includes(this.#sapType()) ? true : undefined;
     const counters = { board: this.#run.counters, url: segment.url };
     const expected = { format: 'dash', scope: 'segment', init, startsWithSync, counters } as const;
@@ -161,6 +171,19 @@ export class SegmentJudge {
     if (run && track) this.#judgeTimes(segment, track, run);
     if (track) this.#judgeReferences(segment, facts, track);
     return run && track && track.timescale > 0 ? run.durationTicks / track.timescale : undefined;
+  }
+
+  /** Key frames with holes between them: each stands until the next, which is how long the MPD says it lasts. */
+  #judgeKeyFrame(segment: SegmentRef, bytes: Uint8Array, init: InitFacts): undefined {
+    const facts = checkKeyFrame(bytes, init, this.#run.reportTo(segment.url));
+    this.mediaEnd = segment.start + segment.duration;
+    const { addressing } = this.#placed.representation;
+    if (!facts || !addressing?.timeline) return;
+    const declared = segment.mediaTicks / addressing.timescale;
+    const off = facts.presentationSeconds - declared;
+    if (Math.abs(off) <= KEY_FRAME_TOLERANCE_SECONDS) return;
+    const message = `a key frame of ${facts.presentationSeconds.toFixed(4)} s, the MPD says ${declared.toFixed(4)} s`;
+    this.#run.tell('dash-timeline-time', segment.url, message);
   }
 
   #sapType(): number {

@@ -1,8 +1,10 @@
 import type { InitFacts, MediaFacts, Report, ValidationContext } from '../contracts.ts';
 import type { FetchOutcome, FetchResult } from '../fetcher.ts';
 import { checkInitSegment } from '../media/check-init-segment.ts';
+import { checkKeyFrame } from '../media/check-key-frame.ts';
 import { checkMediaSegment } from '../media/check-media-segment.ts';
 import { checkTransportStream } from '../media/check-transport-stream.ts';
+import { checkWebVtt } from '../media/check-webvtt.ts';
 import { matchCodec } from '../media/codec-match.ts';
 import { sniffMedia } from '../media/sniff-media.ts';
 import { TrackChain } from '../media/track-chain.ts';
@@ -10,6 +12,7 @@ import { ANSWER_RULES } from './answer-rules.ts';
 import type { DateBoard } from './date-board.ts';
 import type { HintProbe } from './hint-probe.ts';
 import { KEY_MEDIA_RULES } from './key-rules.ts';
+import { KeyFrameSpans } from './key-frame-spans.ts';
 import { KeyWatch, mapKey } from './key-watch.ts';
 import { LIVE_RULES } from './live-rules.ts';
 import type { ByteRange, InitSection, MediaPlaylist, Part, Segment } from './playlist.ts';
@@ -75,6 +78,7 @@ export class MediaReader {
   readonly #dates: DateBoard;
   readonly #hints: HintProbe;
   readonly #keys: KeyWatch;
+  readonly #spans: KeyFrameSpans;
   readonly #queue: Item[] = [];
   readonly #inits = new Map<string, Promise<InitFacts | undefined>>();
   readonly #parts = new Map<number, Map<number, ReadPart>>();
@@ -106,6 +110,7 @@ export class MediaReader {
     this.#dates = shared.dates;
     this.#hints = shared.hints;
     this.#keys = new KeyWatch(this.#sink(role.url));
+    this.#spans = new KeyFrameSpans(this.#sink(role.url));
   }
 
   /** Bytes and time of the segments fetched, in order. */
@@ -192,6 +197,10 @@ export class MediaReader {
     const outcome = await this.#fetch(segment.url, segment.range);
     const result = this.#accept(outcome, 'segment', segment.url, playlist, segment.range !== undefined);
     if (!result) return this.#chain.break();
+    const seconds = segment.seconds ?? 0;
+    this.#rates.push({ msn: segment.msn, seconds, bytes: result.body.length });
+    this.#seconds += seconds;
+    if (playlist.iFramesOnly) return this.#readKeyFrame(result.body, segment, playlist);
     const { facts, init } = await this.#judgeBytes(result.body, segment, segment.url, 'segment', playlist);
     const isIsobmff = sniffMedia(result.body) === 'isobmff';
     const parts = this.#takeParts(segment);
@@ -200,9 +209,11 @@ export class MediaReader {
     judge(KEY_MEDIA_RULES, read, this.#sink(this.#role.url));
     this.#keys.note(read);
     this.#follow(read);
-    const seconds = segment.seconds ?? 0;
-    this.#rates.push({ msn: segment.msn, seconds, bytes: result.body.length });
-    this.#seconds += seconds;
+  }
+
+  async #readKeyFrame(bytes: Uint8Array, segment: Segment, playlist: MediaPlaylist): Promise<void> {
+    const init = segment.map && !isHidden(segment) ? await this.#init(segment.map, playlist) : undefined;
+    this.#spans.note(segment, init && checkKeyFrame(bytes, init, this.#reportTo(segment.url)));
   }
 
   /** A usable answer, or undefined after the finding. */
@@ -243,11 +254,12 @@ export class MediaReader {
     playlist: MediaPlaylist,
   ): Promise<{ readonly facts: MediaFacts | undefined; readonly init: InitFacts | undefined }> {
     const nothing = { facts: undefined, init: undefined };
-    if (segment.keys.some(({ method }) => method === 'AES-128' || method === 'AES-256-GCM')) return nothing;
+    if (isHidden(segment)) return nothing;
     const container = sniffMedia(bytes);
     const report = this.#reportTo(url);
     if (container === 'mpeg-ts' && scope === 'segment')
       checkTransportStream(bytes, segment.map !== undefined, report);
+    if (container === 'webvtt') checkWebVtt(bytes, report);
     if (container === 'unknown') {
       report({
         rule: 'media-segment-unknown',
@@ -424,4 +436,9 @@ export class MediaReader {
   #reportTo(url: string): Report {
     return (finding) => this.#context.log.add({ ...finding, url });
   }
+}
+
+/** Encryption of whole segments hides what is in them. */
+function isHidden({ keys }: Segment): boolean {
+  return keys.some(({ method }) => method === 'AES-128' || method === 'AES-256-GCM');
 }

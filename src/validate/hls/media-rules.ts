@@ -136,11 +136,20 @@ export const MEDIA_RULES: readonly Rule<MediaPlaylist>[] = [
     },
   },
   {
+    rule: 'hls-vod-without-end',
+    severity: 'warning',
+    clause: `${rfc('4.4.3.4')}; many players know the end by EXT-X-ENDLIST alone`,
+    *check({ type, ended }) {
+      if (type === 'VOD' && !ended) yield 'EXT-X-PLAYLIST-TYPE is VOD, but there is no EXT-X-ENDLIST';
+    },
+  },
+  {
     rule: 'hls-date-missing',
     severity: 'warning',
     clause: apple('8.4'),
     *check(playlist) {
-      if (playlist.ended || playlist.type === 'VOD' || playlist.segments.length === 0) return;
+      // What grows from its start on need not be live: it may be on demand, and still being made.
+      if (playlist.ended || playlist.type !== undefined || playlist.segments.length === 0) return;
       if (allSegments(playlist).every(({ dateMs }) => dateMs === undefined)) {
         yield 'a live playlist without EXT-X-PROGRAM-DATE-TIME';
       }

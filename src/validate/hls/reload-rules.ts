@@ -78,7 +78,17 @@ export const RELOAD_RULES: readonly Rule<Reload>[] = [
     rule: 'hls-playlist-type-changed',
     severity: 'error',
     clause: rfc('6.2.1'),
-    check: constant('EXT-X-PLAYLIST-TYPE', ({ type }) => type),
+    *check(reload) {
+      if (!endedEvent(reload)) yield* constant('EXT-X-PLAYLIST-TYPE', ({ type }) => type)(reload);
+    },
+  },
+  {
+    rule: 'hls-event-became-vod',
+    severity: 'info',
+    clause: `${rfc('6.2.1')} names no such change; players take it as it is meant`,
+    *check(reload) {
+      if (endedEvent(reload)) yield 'EXT-X-PLAYLIST-TYPE was EVENT and is VOD with EXT-X-ENDLIST';
+    },
   },
   {
     rule: 'hls-end-withdrawn',
@@ -359,4 +369,9 @@ export function firstNewPart(
     if (segment.parts.length === 0) return undefined;
   }
   return undefined;
+}
+
+/** What grew is whole now, and says both at once. */
+function endedEvent({ before, after }: Reload): boolean {
+  return before.type === 'EVENT' && after.type === 'VOD' && after.ended;
 }

@@ -224,7 +224,6 @@ export class RenditionWatch {
 
   /** Hands what is new to the reader, parts before their parent. */
   #hand(playlist: MediaPlaylist): void {
-    if (this.role.iFrames) return;
     for (const segment of allSegments(playlist)) {
       for (const part of segment.parts) {
         const { msn, index } = this.#nextPart;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { ValidationContext, WatchedSummary } from '../contracts.ts';
 import { ANSWER_RULES } from './answer-rules.ts';
 import { judgeBandwidth } from './bandwidth.ts';
@@ -30,7 +31,10 @@ export async function validateHls(context: ValidationContext, url: string): Prom
     stop.abort(),
   );
   try {
-    return await validateUntil(context, url, AbortSignal.any([context.signal, stop.signal]));
+    const signal = AbortSignal.any([context.signal, stop.signal]);
+    // All renditions listen to it.
+    setMaxListeners(0, signal);
+    return await validateUntil(context, url, signal);
   } finally {
     timer.cancel();
     stop.abort();

@@ -89,6 +89,12 @@ export const MEDIA_RULES = {
   'media-cenc-blocks': { severity: 'warning', clause: 'ISO/IEC 23001-7 9.5.2' },
   'media-iv-reused': { severity: 'error', clause: 'ISO/IEC 23001-7 9.3' },
   'media-counter-overlap': { severity: 'error', clause: 'ISO/IEC 23001-7 9.3' },
+  'media-key-frame-incomplete': { severity: 'error', clause: 'RFC 8216bis 4.4.3.6; DASH-IF IOP 4.3 3.2.9' },
+  'media-key-frame-not-sync': { severity: 'error', clause: 'RFC 8216bis 4.4.3.6; DASH-IF IOP 4.3 3.2.9' },
+  'media-key-frame-surplus': { severity: 'warning', clause: 'RFC 8216bis 4.4.3.6; DASH-IF IOP 4.3 3.2.9' },
+  'media-webvtt-encoding': { severity: 'error', clause: 'W3C WebVTT 4.1; RFC 8216bis 3.1.4' },
+  'media-webvtt-header': { severity: 'error', clause: 'W3C WebVTT 4.1; RFC 8216bis 3.1.4' },
+  'media-webvtt-timing': { severity: 'error', clause: 'W3C WebVTT 4.1' },
   'media-ts-sync': { severity: 'error', clause: 'ISO/IEC 13818-1 2.4.3; RFC 8216bis 3.1.1' },
   'media-ts-tables': { severity: 'warning', clause: 'RFC 8216bis 3.1.1' },
 } as const satisfies Record<string, Rule>;

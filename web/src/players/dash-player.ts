@@ -1,9 +1,16 @@
-import { MediaPlayer, type MediaPlayerClass, type MediaPlayerSettingClass } from 'dashjs';
+import { type MediaInfo, MediaPlayer, type MediaPlayerClass, type MediaPlayerSettingClass } from 'dashjs';
 import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
 import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
-import { protectDash } from '../protection/dash-protection.ts';
-import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
+import { protectDash } from '../../sdk/adapters/dash.ts';
+import {
+  bestFirst,
+  type Player,
+  type PlayerOptions,
+  type Rendition,
+  type Track,
+  trackLabel,
+} from './player.ts';
 import { type Steering, steerByTarget } from './target-steering.ts';
 
 /** Delay behind the live edge. Below 200 ms the sound breaks off in Chromium, whatever the network. */
@@ -24,7 +31,7 @@ export class DashPlayer implements Player {
     this.#options = options;
   }
 
-  load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
+  load(video: HTMLVideoElement, streamUrl: URL, startSeconds?: number): Promise<void> {
     const { mode, targetMs, licenses, onFatal } = this.#options;
     this.#video = video;
     this.#dash.on('error', ({ error }) => {
@@ -33,7 +40,7 @@ export class DashPlayer implements Player {
     if (mode === 'low') this.#steer(video);
     else if (targetMs !== undefined) this.#setDelay(targetMs);
     if (licenses) protectDash(this.#dash, licenses);
-    this.#dash.initialize(video, new URL('index.mpd', streamUrl).href, true);
+    this.#dash.initialize(video, new URL('index.mpd', streamUrl).href, true, startSeconds ?? Number.NaN);
     return Promise.resolve();
   }
 
@@ -65,6 +72,30 @@ export class DashPlayer implements Player {
     this.#dash.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: own } } } });
     if (wish === AUTO) this.#steering?.rungs.start();
     else this.#choose(wish, false);
+  }
+
+  audios(): readonly Track[] {
+    if (!this.#playing()) return [];
+    const active = this.#dash.getCurrentTrackFor('audio');
+    return this.#dash
+      .getTracksFor('audio')
+      .map((track, index) => trackOf(track, index, track.index === active?.index));
+  }
+
+  selectAudio(id: string): void {
+    const track = this.#dash.getTracksFor('audio')[Number(id)];
+    if (track) this.#dash.setCurrentTrack(track);
+  }
+
+  texts(): readonly Track[] {
+    if (!this.#playing()) return [];
+    const active = this.#dash.isTextEnabled() ? this.#dash.getCurrentTextTrackIndex() : -1;
+    return this.#dash.getTracksFor('text').map((track, index) => trackOf(track, index, index === active));
+  }
+
+  selectText(id: string | undefined): void {
+    this.#dash.enableText(id !== undefined);
+    this.#dash.setTextTrack(id === undefined ? -1 : Number(id));
   }
 
   seekToLive(): void {
@@ -132,6 +163,11 @@ const LOW_LATENCY: MediaPlayerSettingClass = {
     abr: { autoSwitchBitrate: { video: false } },
   },
 };
+
+function trackOf({ lang, labels }: MediaInfo, index: number, isActive: boolean): Track {
+  const [label] = labels as readonly ({ readonly text?: string } | undefined)[];
+  return { id: String(index), label: trackLabel(label?.text, lang), isActive };
+}
 
 function inMs(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;

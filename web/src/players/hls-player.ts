@@ -14,8 +14,15 @@ import { NativeHlsPlayer } from './native-hls-player.ts';
 import { firstRung } from '../rung-controller.ts';
 import { RungKeeper } from '../rung-keeper.ts';
 import { AUTO } from '../page-options.ts';
-import { hlsProtection } from '../protection/hls-protection.ts';
-import { bestFirst, type Player, type PlayerOptions, type Rendition } from './player.ts';
+import { hlsProtection } from '../../sdk/adapters/hls.ts';
+import {
+  bestFirst,
+  type Player,
+  type PlayerOptions,
+  type Rendition,
+  type Track,
+  trackLabel,
+} from './player.ts';
 
 /** The least media in the buffer: parts come whole, so that the delay behind the edge is a part and some more. */
 const BOUNDS: LatencyBounds = { startMs: 220, floorMs: 160, ceilingMs: 3000 };
@@ -26,6 +33,9 @@ const LOW_LATENCY: Partial<HlsConfig> = {
   liveSyncDuration: 0.4,
   liveMaxLatencyDuration: 3,
 };
+
+/** Without any media for so long after its start, hls.js may wait for what never comes. */
+const STUCK_MS = 1500;
 
 /** hls.js: whichever level suits. */
 const AUTO_LEVEL = -1;
@@ -51,6 +61,8 @@ class HlsPlayer implements Player {
   /** The rendition to go to at the end of the segment. */
   #next: string | undefined;
   #recoveredAtMs: number[] = [];
+  #loadedAtMs = 0;
+  #isPulledOut = false;
 
   constructor(options: PlayerOptions) {
     this.#options = options;
@@ -60,10 +72,13 @@ class HlsPlayer implements Player {
     });
     this.#hls.on(Events.ERROR, (_event, data) => this.#onError(data));
     this.#hls.on(Events.FRAG_BUFFERED, (_event, data) => this.#onBuffered(data));
+    this.#hls.on(Events.LEVEL_UPDATED, (_event, { details }) => this.#onUpdated(details));
   }
 
-  load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
+  load(video: HTMLVideoElement, streamUrl: URL, startSeconds?: number): Promise<void> {
     this.#video = video;
+    this.#loadedAtMs = performance.now();
+    if (startSeconds !== undefined) this.#hls.config.startPosition = startSeconds;
     this.#hls.loadSource(new URL('index.m3u8', streamUrl).href);
     this.#hls.attachMedia(video);
     if (this.#options.mode === 'low') this.#steer(video);
@@ -102,6 +117,33 @@ class HlsPlayer implements Player {
     if (wish !== AUTO) this.#choose(wish, false);
     else if (this.#rungs) this.#rungs.start();
     else this.#hls.loadLevel = AUTO_LEVEL;
+  }
+
+  audios(): readonly Track[] {
+    const { audioTracks, audioTrack } = this.#hls;
+    return audioTracks.map(({ name, lang }, index) => ({
+      id: String(index),
+      label: trackLabel(name, lang),
+      isActive: index === audioTrack,
+    }));
+  }
+
+  selectAudio(id: string): void {
+    this.#hls.audioTrack = Number(id);
+  }
+
+  texts(): readonly Track[] {
+    const { subtitleTracks, subtitleTrack } = this.#hls;
+    return subtitleTracks.map(({ name, lang }, index) => ({
+      id: String(index),
+      label: trackLabel(name, lang),
+      isActive: index === subtitleTrack,
+    }));
+  }
+
+  selectText(id: string | undefined): void {
+    this.#hls.subtitleDisplay = id !== undefined;
+    this.#hls.subtitleTrack = id === undefined ? -1 : Number(id);
   }
 
   seekToLive(): void {
@@ -152,6 +194,20 @@ class HlsPlayer implements Player {
     const type: string = frag.type;
     if (type !== 'main' || this.#next === undefined) return;
     if (!part || isLastPart(part, this.#hls.latestLevelDetails)) this.#goToNext();
+  }
+
+  /**
+   * Started where media is missing, hls.js goes on with the picture behind the hole, but waits for ever for the sound
+   * from before it. Once there is enough behind the hole it is told to begin there, with both.
+   */
+  #onUpdated({ fragments }: LevelDetails): void {
+    const hasBegun = this.#video === undefined || this.#video.readyState > 0;
+    if (hasBegun || this.#isPulledOut || performance.now() - this.#loadedAtMs < STUCK_MS) return;
+    const hole = fragments.findLast(({ gap }) => gap);
+    const position = this.#hls.liveSyncPosition;
+    if (!hole || position === null || position <= hole.end) return;
+    this.#isPulledOut = true;
+    this.#hls.startLoad(position);
   }
 
   #forget(): void {

@@ -1,4 +1,4 @@
-import type { Player, PlayerOptions, Rendition } from './player.ts';
+import type { Player, PlayerOptions, Rendition, Track } from './player.ts';
 
 const HLS_TYPE = 'application/vnd.apple.mpegurl';
 
@@ -16,11 +16,13 @@ export class NativeHlsPlayer implements Player {
     this.#options = options;
   }
 
-  load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
+  load(video: HTMLVideoElement, streamUrl: URL, startSeconds?: number): Promise<void> {
     if (video.canPlayType(HLS_TYPE) === '') return Promise.reject(new Error('this browser plays no HLS'));
     this.#video = video;
     video.addEventListener('error', this.#onError);
-    video.src = new URL('index.m3u8', streamUrl).href;
+    // A media fragment is where the browser begins.
+    const start = startSeconds === undefined ? '' : `#t=${startSeconds}`;
+    video.src = new URL(`index.m3u8${start}`, streamUrl).href;
     return Promise.resolve();
   }
 
@@ -46,6 +48,19 @@ export class NativeHlsPlayer implements Player {
   }
 
   selectRendition(): void {}
+
+  /** In the browser's own menu. */
+  audios(): readonly Track[] {
+    return [];
+  }
+
+  selectAudio(): void {}
+
+  texts(): readonly Track[] {
+    return [];
+  }
+
+  selectText(): void {}
 
   seekToLive(): void {
     const seekable = this.#video?.seekable;

@@ -1,6 +1,6 @@
 import type { LatencyReport } from '../latency-keeper.ts';
 import type { Mode, PlayerName } from '../page-options.ts';
-import type { LicenseClient } from '../protection/license-client.ts';
+import type { LicenseClient } from '../../sdk/license-client.ts';
 
 /** A rendition of the picture that a player can play. */
 export interface Rendition {
@@ -10,6 +10,15 @@ export interface Rendition {
   readonly height: number;
   /** As the manifest declares it. */
   readonly bitrateBps: number;
+}
+
+/** A language of the sound, or of subtitles. */
+export interface Track {
+  /** Of this player alone. */
+  readonly id: string;
+  /** For the viewer. */
+  readonly label: string;
+  readonly isActive: boolean;
 }
 
 /** How a player is to be made. */
@@ -25,8 +34,10 @@ export interface PlayerOptions {
 
 /** What the page needs of a player. Whoever makes it destroys it. */
 export interface Player {
-  /** Begins to play a stream in a video element; problems come through `onFatal`. */
-  load(video: HTMLVideoElement, streamUrl: URL): Promise<void>;
+  /**
+   * Begins to play a stream, or a title from `startSeconds` on, in a video element; problems come through `onFatal`.
+   */
+  load(video: HTMLVideoElement, streamUrl: URL, startSeconds?: number): Promise<void>;
   /** Seconds behind the stream's wall clock as the player reckons; undefined while it does not know. */
   latencySeconds(): number | undefined;
   /** What the latency controller holds and how often it had to back off; undefined where it does not steer. */
@@ -40,6 +51,13 @@ export interface Player {
    * as from the start. A rendition that is not there is left alone.
    */
   selectRendition(wish: string): void;
+  /** What sound there is to choose from; empty where the browser plays by itself. */
+  audios(): readonly Track[];
+  selectAudio(id: string): void;
+  /** What subtitles there are to choose from. */
+  texts(): readonly Track[];
+  /** Undefined: none. */
+  selectText(id: string | undefined): void;
   /** Goes to the place the player would have begun at now. */
   seekToLive(): void;
   /** Frees the video element. May be called at any time, also twice. */
@@ -49,6 +67,24 @@ export interface Player {
 /** Orders renditions best first. */
 export function bestFirst(renditions: readonly Rendition[]): readonly Rendition[] {
   return renditions.toSorted((a, b) => b.height - a.height || b.bitrateBps - a.bitrateBps);
+}
+
+/** What a track is called: its name unless that says nothing, else its language. */
+export function trackLabel(name: string | null | undefined, language: string | null | undefined): string {
+  const isCode = name !== null && name !== undefined && /^[a-z]{2,3}(-\w+)*$/i.test(name);
+  if (name !== null && name !== undefined && name !== '' && !isCode) return name;
+  const code = isCode ? name : language;
+  return code === null || code === undefined || code === '' || code === 'und'
+    ? 'Unknown'
+    : languageName(code);
+}
+
+function languageName(code: string): string {
+  try {
+    return new Intl.DisplayNames([navigator.language, 'en'], { type: 'language' }).of(code) ?? code;
+  } catch {
+    return code;
+  }
 }
 
 const MAKERS: { readonly [K in PlayerName]: (options: PlayerOptions) => Promise<Player> } = {

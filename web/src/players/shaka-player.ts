@@ -2,8 +2,8 @@ import * as shakaModule from 'shaka-player/dist/shaka-player.dash-es2021.js';
 import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
 import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
-import { protectShaka, type ShakaNetworking } from '../protection/shaka-protection.ts';
-import type { Player, PlayerOptions, Rendition } from './player.ts';
+import { protectShaka, type ShakaNetworking } from '../../sdk/adapters/shaka.ts';
+import { type Player, type PlayerOptions, type Rendition, type Track, trackLabel } from './player.ts';
 import { renditionIdOf, renditionsOf, type ShakaTrack } from './shaka-renditions.ts';
 import { type Steering, steerByTarget } from './target-steering.ts';
 
@@ -28,7 +28,7 @@ interface ShakaLibrary {
 interface ShakaInstance {
   configure(config: object): boolean;
   attach(video: HTMLVideoElement): Promise<void>;
-  load(url: string): Promise<void>;
+  load(url: string, startSeconds?: number | null): Promise<void>;
   destroy(): Promise<void>;
   getNetworkingEngine(): ShakaNetworking | null;
   goToLive(): void;
@@ -36,8 +36,19 @@ interface ShakaInstance {
   seekRange(): { readonly start: number; readonly end: number };
   getVariantTracks(): readonly ShakaTrack[];
   selectVariantTrack(track: ShakaTrack, clearBuffer: boolean): void;
+  getAudioTracks(): readonly ShakaLanguage[];
+  selectAudioTrack(track: ShakaLanguage): void;
+  getTextTracks(): readonly ShakaLanguage[];
+  selectTextTrack(track: ShakaLanguage | null): void;
   addEventListener(type: 'error', listener: (event: Event & { readonly detail?: unknown }) => void): void;
   addEventListener(type: 'downloadcompleted', listener: (event: Event & ShakaDownload) => void): void;
+}
+
+/** A choice of sound or of subtitles. */
+interface ShakaLanguage {
+  readonly active: boolean;
+  readonly language: string;
+  readonly label: string | null;
 }
 
 interface ShakaDownload {
@@ -67,7 +78,7 @@ export class ShakaPlayer implements Player {
     this.#shaka = new shaka.Player();
   }
 
-  async load(video: HTMLVideoElement, streamUrl: URL): Promise<void> {
+  async load(video: HTMLVideoElement, streamUrl: URL, startSeconds?: number): Promise<void> {
     const { mode, targetMs, licenses } = this.#options;
     this.#video = video;
     if (licenses) protectShaka(this.#shaka, licenses);
@@ -79,7 +90,7 @@ export class ShakaPlayer implements Player {
     }
     try {
       await this.#shaka.attach(video);
-      await this.#shaka.load(new URL('index.mpd', streamUrl).href);
+      await this.#shaka.load(new URL('index.mpd', streamUrl).href, startSeconds ?? null);
     } catch (error) {
       this.#onError(error);
     }
@@ -111,6 +122,25 @@ export class ShakaPlayer implements Player {
     this.#next = undefined;
     if (wish === AUTO) this.#steering?.rungs.start();
     else this.#choose(wish, false);
+  }
+
+  audios(): readonly Track[] {
+    return this.#destroyed ? [] : this.#shaka.getAudioTracks().map(trackOf);
+  }
+
+  selectAudio(id: string): void {
+    const track = this.#shaka.getAudioTracks()[Number(id)];
+    if (track) this.#shaka.selectAudioTrack(track);
+  }
+
+  texts(): readonly Track[] {
+    return this.#destroyed ? [] : this.#shaka.getTextTracks().map(trackOf);
+  }
+
+  selectText(id: string | undefined): void {
+    this.#shaka.selectTextTrack(
+      (id === undefined ? undefined : this.#shaka.getTextTracks()[Number(id)]) ?? null,
+    );
   }
 
   seekToLive(): void {
@@ -195,6 +225,10 @@ export class ShakaPlayer implements Player {
       this.#options.onFatal(`Shaka: ${code === undefined ? String(error) : `error ${code}`}`);
     }
   }
+}
+
+function trackOf({ label, language, active }: ShakaLanguage, index: number): Track {
+  return { id: String(index), label: trackLabel(label, language), isActive: active };
 }
 
 const LOW_LATENCY = {

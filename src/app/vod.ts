@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import process from 'node:process';
+import type { Clock } from '../base/clock.ts';
+import { Closer } from '../base/closer.ts';
+import { AppError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { Config } from '../config.ts';
+import { configuredVodCodecs, configuredVodLadder, parseVodLadder } from '../config/vod-rungs.ts';
+import type { AdminAccess } from '../control/admin-access.ts';
+import { JobEvents } from '../control/job-events.ts';
+import type { DocumentedApi } from '../control/openapi.ts';
+import type { TitleKeeper } from '../control/title-status.ts';
+import { createUploadApi, UPLOAD_CALLS, UPLOADS_PATH } from '../control/upload-api.ts';
+import type { HttpHandler } from '../http/types.ts';
+import type { TitleSource } from '../origin/title-routes.ts';
+import type { Encryption } from '../packager/period-cipher.ts';
+import type { JobQueue } from '../state/job-queue.ts';
+import { openLmdbJobQueue } from '../state/lmdb-job-queue.ts';
+import { BlobCache } from '../storage/blob-cache.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
+import { openBlobStore } from '../storage/open-blob-store.ts';
+import { StorageMetrics } from '../storage/storage-metrics.ts';
+import type { SpawnEncoder } from '../transcode/encoder-process.ts';
+import type { VodLadderOptions } from '../transcode/vod/ladder-presets.ts';
+import { planTitle } from '../transcode/vod/plan-title.ts';
+import { type MasterLimits, probeMaster } from '../transcode/vod/probe-master.ts';
+import { createRunTool, type RunTool } from '../transcode/vod/probe-process.ts';
+import type { LiveLoad } from '../transcode/vod/step-back.ts';
+import { makeText } from '../transcode/vod/text-track.ts';
+import { describeSidecar } from '../transcode/vod/text-sidecars.ts';
+import type { Master, MasterText, TitlePlan } from '../transcode/vod/title-plan.ts';
+import { chooseToneMapper } from '../transcode/vod/work-tone-mapper.ts';
+import { createTitleWorker, type TitleWorker } from '../transcode/vod/work-titles.ts';
+import { TitleCatalogue } from '../vod/title-catalogue.ts';
+import { type PlanWish, type Sidecar, TitleService } from '../vod/title-service.ts';
+import { Uploads } from '../vod/uploads.ts';
+import { VodMetrics } from '../vod/vod-metrics.ts';
+import { storageCacheOptions, storageOptions } from './storage-options.ts';
+import { titleKeeper } from './title-keeper.ts';
+
+/** Everything that makes, keeps and lists titles. */
+export interface Vod {
+  readonly keeper: TitleKeeper;
+  readonly jobEvents: JobEvents;
+  /** For the origin. */
+  readonly source: TitleSource;
+  readonly documented: DocumentedApi;
+  /** Uploads; all other paths go to `next`. */
+  handler(next: HttpHandler): HttpHandler;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface VodDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly adminAccess: AdminAccess;
+  /** With the guard that ends children when we die. */
+  readonly spawn: SpawnEncoder;
+  readonly guard: readonly string[];
+  /** Live encoding on this machine, which goes first. */
+  readonly live: LiveLoad | undefined;
+  /** How titles are encrypted; undefined: there are no keys. */
+  readonly encryptionOf: (title: string) => Encryption | undefined;
+}
+
+/** An upload that nobody makes a title of. */
+const UPLOAD_KEPT_MS = 24 * 3_600_000;
+const MAX_UPLOADS = 1000;
+
+/** Where masters that were uploaded are. */
+export function uploadsFolder({ dataDir }: Pick<Config, 'dataDir'>): string {
+  return join(resolve(dataDir), 'uploads');
+}
+
+/**
+ * Opens the store, the queue and the workers of titles, and goes on with what was under way.
+ * @throws AppError STORAGE_UNAVAILABLE, STORAGE_FULL, JOB_QUEUE_UNAVAILABLE, JOB_QUEUE_IN_USE
+ */
+export async function openVod(config: Config, deps: VodDeps): Promise<Vod> {
+  const closer = new Closer();
+  try {
+    return await open(config, deps, closer);
+  } catch (error) {
+    await closer.close();
+    throw error;
+  }
+}
+
+async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod> {
+  const { clock, metrics, adminAccess } = deps;
+  const log = deps.log.child({ area: 'vod' });
+  const dataDir = resolve(config.dataDir);
+  const storageMetrics = new StorageMetrics(metrics);
+  const store = await openBlobStore(storageOptions(config), {
+    clock,
+    log: deps.log.child({ area: 'storage' }),
+    random: Math.random,
+    randomBytes,
+    metrics: storageMetrics,
+  });
+  closer.defer(() => store.close());
+  const queue = await openLmdbJobQueue(
+    join(dataDir, 'state', 'jobs.lmdb'),
+    {},
+    { clock, log, metrics, random: Math.random },
+  );
+  closer.defer(() => queue.close());
+  const uploads = new Uploads(
+    uploadsFolder(config),
+    { maxBytes: config.vod.maxMasterBytes, maxUploads: MAX_UPLOADS, keptMs: UPLOAD_KEPT_MS },
+    { clock, metrics, randomBytes },
+  );
+  await uploads.open();
+  closer.defer(() => uploads.close());
+  const run = createRunTool(process.env, deps.guard, clock);
+  const catalogue = new TitleCatalogue(store, clock);
+  const service = new TitleService(
+    { roots: roots(config), isProtected: config.drm.enabled },
+    {
+      queue,
+      store,
+      catalogue,
+      uploads,
+      encryptionOf: deps.encryptionOf,
+      probe: (path) =>
+        probeMaster(path, {
+          run,
+          limits: masterLimits(config),
+          ffprobe: config.vod.ffprobe,
+          sidecars: config.vod.sidecars,
+        }),
+      plan: (master, wish) => plan(config, master, wish),
+      clock,
+      log,
+      metrics: new VodMetrics(metrics),
+    },
+  );
+  await service.open();
+  closer.defer(() => service.close());
+  const worker = await openWorker(config, deps, { queue, store, dataDir, run });
+  closer.defer(() => worker.close());
+  const keeper = titleKeeper(service);
+  const jobEvents = new JobEvents({ titles: keeper, clock, metrics });
+  closer.defer(() => jobEvents.close());
+  const cache = new BlobCache(store, storageCacheOptions(config), storageMetrics);
+  const uploadApi = createUploadApi({ uploads, access: adminAccess, clock });
+  return {
+    keeper,
+    jobEvents,
+    source: { titles: catalogue, read: (key) => readBlob(cache, store, key) },
+    documented: { calls: UPLOAD_CALLS, schemas: {} },
+    handler: (next) => (request, response) => {
+      const { path } = request;
+      const own = path === UPLOADS_PATH || path.startsWith(`${UPLOADS_PATH}/`);
+      return (own ? uploadApi : next)(request, response);
+    },
+    close: () => closer.close(),
+  };
+}
+
+async function openWorker(
+  config: Config,
+  { clock, log, metrics, spawn, live }: VodDeps,
+  parts: {
+    readonly queue: JobQueue;
+    readonly store: BlobStore;
+    readonly dataDir: string;
+    readonly run: RunTool;
+  },
+): Promise<TitleWorker> {
+  const { queue, store, dataDir, run } = parts;
+  const cores = availableParallelism();
+  const scratchFolder = join(dataDir, 'scratch');
+  return createTitleWorker(
+    {
+      slots: config.vod.slots === 0 ? cores : config.vod.slots,
+      cores,
+      ffmpeg: config.ladder.ffmpeg,
+      toneMapper: await chooseToneMapper(config.ladder.ffmpeg, process.env, scratchFolder),
+      scratchFolder,
+    },
+    {
+      ...{ clock, metrics, queue, store, spawn, live },
+      log: log.child({ area: 'vod' }),
+      text: (work, id, attempt) => makeText(work, id, attempt, { run, store, ffmpeg: config.ladder.ffmpeg }),
+    },
+  );
+}
+
+/** Segments are small; what is larger is read for the one who asked. */
+async function readBlob(cache: BlobCache, store: BlobStore, key: string): Promise<Uint8Array | undefined> {
+  const blob = await cache.read(key);
+  return blob?.kind === 'large' ? store.get(key) : blob?.bytes;
+}
+
+function roots({ vod }: Config): string[] {
+  return vod.roots
+    .split(',')
+    .map((root) => root.trim())
+    .filter((root) => root !== '')
+    .map((root) => resolve(root));
+}
+
+function masterLimits({ vod }: Config): MasterLimits {
+  return {
+    maxBytes: vod.maxMasterBytes,
+    maxDurationMs: vod.maxDurationHours * 3_600_000,
+    maxPixels: vod.maxPixels,
+    maxFrameRate: vod.maxFrameRate,
+    maxStreams: vod.maxStreams,
+    timeoutMs: vod.probeTimeoutMs,
+  };
+}
+
+/** @throws AppError VOD_TITLE_INVALID, VOD_MASTER_REFUSED */
+function plan({ vod }: Config, master: Master, { ladder, sidecars }: PlanWish): TitlePlan {
+  const options: VodLadderOptions = {
+    ladder: ladder === undefined ? configuredVodLadder(vod.ladder) : wishedLadder(ladder),
+    codecs: configuredVodCodecs(vod.codecs),
+    effort: vod.effort,
+    segmentMs: vod.segmentMs,
+    pieceSeconds: vod.pieceSeconds,
+    surround: vod.surround,
+    thumbnails: vod.thumbnails,
+  };
+  return planTitle(master, options, sidecars.map(sidecarText));
+}
+
+function wishedLadder(text: string): VodLadderOptions['ladder'] {
+  const parsed = parseVodLadder(text);
+  if ('problem' in parsed) throw new AppError('VOD_TITLE_INVALID', `the ladder: ${parsed.problem}`);
+  return parsed.ladder;
+}
+
+/** What a file's name ends with says what it is; that of an upload says nothing. */
+const SUFFIXES = { subrip: '.srt', webvtt: '.vtt', ttml: '.ttml' } as const;
+
+function sidecarText({ path, language, format }: Sidecar): MasterText {
+  const named = format === undefined ? path : `${path}${SUFFIXES[format]}`;
+  const described = describeSidecar(named, language);
+  if (!described) throw new AppError('VOD_TITLE_INVALID', 'what format a sidecar has must be said');
+  return { ...described, path };
+}

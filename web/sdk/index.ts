@@ -1,0 +1,14 @@
+export { ApiError, isRefusal, SessionLimitError } from './api-error.ts';
+export { protectDash } from './adapters/dash.ts';
+export { hlsProtection } from './adapters/hls.ts';
+export { protectShaka } from './adapters/shaka.ts';
+export { type ClientEnvironment, type ClientOptions, HeadwaterClient } from './client.ts';
+export type { SdkClock } from './clock.ts';
+export type { KeyValueStore } from './key-value-store.ts';
+export type { LicenseClient } from './license-client.ts';
+export { type MediaLike, reportMedia } from './media-reporter.ts';
+export { Resume } from './resume.ts';
+export type { Position, ResumeRecord, ResumeReport, WatchState } from './resume-types.ts';
+export { Session, type SessionStatus } from './session.ts';
+export type { Content, SessionConflict, SessionEnd, SessionOptions } from './session-types.ts';
+export { TitleResume } from './title-resume.ts';
