@@ -416,7 +416,8 @@ export const ERRORS = {
   },
   VOD_MASTER_REFUSED: {
     status: 422,
-    meaning: 'The master is of a kind that is not taken: no media file, or one that cannot be encoded safely.',
+    meaning:
+      'The master is of a kind that is not taken: no media file, or one that cannot be encoded safely.',
   },
   VOD_MASTER_TOO_LARGE: {
     status: 422,

@@ -38,7 +38,7 @@ export const stateSection = {
       ),
       prefix: text(
         'headwater:',
-        'Before every key and channel, so that several installations can share one Redis: at most 32 of A-Z a-z 0-9 _ : . -',
+        'Before every key and channel, so that several installations can share one Redis: at most 32 letters, digits and `_`, `:`, `.`, `-`.',
         { optional: true },
       ),
     },

@@ -2,6 +2,7 @@ import { MessageChannel } from 'node:worker_threads';
 import type { Database, RootDatabase } from 'lmdb';
 import { type Clock, every, type Timer } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
+import { hearCommit } from './lmdb-commits.ts';
 import type { ProcessIdentity, ProcessTable } from './process-identity.ts';
 
 /** Whose the file is. */
@@ -59,9 +60,7 @@ export class LmdbOwner {
   /** Does all the writes, or none of them. False: somebody else is the owner now. */
   write(change: () => void): Promise<boolean> {
     const written = this.#owners.ifVersion(KEY, this.#term, change);
-    // lmdb makes a promise of its own for each turn of the event loop, at its end, and drops it. When the disk is full it
-    // is rejected, and unheard that would end the process.
-    setImmediate(() => void this.#owners.committed.then(undefined, () => undefined));
+    hearCommit(this.#owners);
     return written;
   }
 

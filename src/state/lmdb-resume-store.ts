@@ -1,6 +1,7 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { hearCause, hearCommit } from './lmdb-commits.ts';
 import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import { CallGate } from './call-gate.ts';
@@ -223,9 +224,16 @@ class LmdbResumeStore implements ResumeStore {
   /** Resolves when what was decided on, and what it was decided from, is on the disk. */
   #change<T>(decide: () => T): Promise<T> {
     return this.#gate.run(async () => {
-      const decided = await this.#root.transaction(decide);
-      await this.#root.flushed;
-      return decided;
+      try {
+        const written = this.#root.transaction(decide);
+        hearCommit(this.#root);
+        const decided = await written;
+        await this.#root.flushed;
+        return decided;
+      } catch (error) {
+        hearCause(error);
+        throw error;
+      }
     });
   }
 

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { type Clock, every, type Timer } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
+import { hearCause, hearCommit } from './lmdb-commits.ts';
 import type { Logger } from '../base/log.ts';
 import type {
   CreateOutcome,
@@ -124,8 +125,8 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
       if (replaced) this.#putEnded(replaced.id, replaced);
     };
     const written = entry
-      ? await this.#viewers.ifVersion(session.viewer, entry.version ?? 0, write)
-      : await this.#viewers.ifNoExists(session.viewer, write);
+      ? await this.#written(this.#viewers.ifVersion(session.viewer, entry.version ?? 0, write))
+      : await this.#written(this.#viewers.ifNoExists(session.viewer, write));
     return written ? { kind: 'created' } : 'again';
   }
 
@@ -137,9 +138,11 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
         if (standing !== 'alive' || !entry) return standing;
         const { session } = entry.value;
         const next = { ...session, aliveUntilMs: Math.min(aliveUntilMs, session.endsMs) };
-        const written = await this.#sessions.ifVersion(id, entry.version ?? 0, () => {
-          void this.#sessions.put(id, { session: next, ended: false }, (entry.version ?? 0) + 1);
-        });
+        const written = await this.#written(
+          this.#sessions.ifVersion(id, entry.version ?? 0, () => {
+            void this.#sessions.put(id, { session: next, ended: false }, (entry.version ?? 0) + 1);
+          }),
+        );
         if (written) return 'alive';
       }
       throw new AppError('LICENSE_STATE_UNAVAILABLE');
@@ -152,9 +155,9 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
         const entry = this.#sessions.getEntry(id);
         if (!entry || !isAlive(entry.value, nowMs)) return false;
         const { session } = entry.value;
-        const written = await this.#sessions.ifVersion(id, entry.version ?? 0, () => {
-          this.#putEnded(id, session, entry.version);
-        });
+        const written = await this.#written(
+          this.#sessions.ifVersion(id, entry.version ?? 0, () => this.#putEnded(id, session, entry.version)),
+        );
         if (written) {
           await this.#root.flushed;
           return true;
@@ -193,7 +196,7 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
 
   revoke(what: Revocable, untilMs: number): Promise<void> {
     return this.#guarded(async () => {
-      await this.#revoked.put(revocationKey(what), untilMs);
+      await this.#written(this.#revoked.put(revocationKey(what), untilMs));
       await this.#root.flushed;
     });
   }
@@ -201,7 +204,7 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
   restore(what: Revocable): Promise<boolean> {
     return this.#guarded(async () => {
       const known = this.#revoked.get(revocationKey(what)) !== undefined;
-      await this.#revoked.remove(revocationKey(what));
+      await this.#written(this.#revoked.remove(revocationKey(what)));
       await this.#root.flushed;
       return known;
     });
@@ -221,11 +224,14 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
   claim(id: string, untilMs: number, nowMs: number): Promise<boolean> {
     return this.#guarded(async () => {
       const old = this.#claims.getEntry(id);
-      if (old === undefined) return this.#claims.ifNoExists(id, () => void this.#claims.put(id, untilMs, 1));
+      if (old === undefined)
+        return this.#written(this.#claims.ifNoExists(id, () => void this.#claims.put(id, untilMs, 1)));
       if (old.value > nowMs) return false;
       // Over and not swept yet: as if it were not there.
       const version = old.version ?? 0;
-      return this.#claims.ifVersion(id, version, () => void this.#claims.put(id, untilMs, version + 1));
+      return this.#written(
+        this.#claims.ifVersion(id, version, () => void this.#claims.put(id, untilMs, version + 1)),
+      );
     });
   }
 
@@ -285,6 +291,7 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
       );
       await this.#forgetViewers(nowMs);
     } catch (error) {
+      hearCause(error);
       this.#log.error({ err: error }, 'playback sessions that are over cannot be thrown away');
     }
   }
@@ -298,9 +305,14 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
     }
     await Promise.all(
       idle.map(({ key, version }) =>
-        this.#viewers.ifVersion(key, version, () => void this.#viewers.remove(key)),
+        this.#written(this.#viewers.ifVersion(key, version, () => void this.#viewers.remove(key))),
       ),
     );
+  }
+
+  #written<T>(write: Promise<T>): Promise<T> {
+    hearCommit(this.#root);
+    return write;
   }
 
   async #guarded<T>(run: () => Promise<T>): Promise<T> {
@@ -309,6 +321,7 @@ class LmdbSessionStore implements SessionStore, ReplayCache {
       return await run();
     } catch (cause) {
       if (cause instanceof AppError) throw cause;
+      hearCause(cause);
       throw new AppError('LICENSE_STATE_UNAVAILABLE', undefined, { cause });
     }
   }
@@ -337,5 +350,6 @@ async function removeAll<V>(db: Database<V, string>, isOver: (value: V) => boole
     if (over.length >= SWEEP_BATCH) break;
     if (isOver(value)) over.push(key);
   }
+  if (over.length > 0) hearCommit(db);
   await Promise.all(over.map((key) => db.remove(key)));
 }

@@ -53,9 +53,11 @@ const MAX_ERASE_TURNS = 5;
 /**
  * Resume positions in Redis: a hash for each profile, each change one script. All keys of a user have the user's name as
  * hash tag, so they are in one slot of a Cluster, and an erasure is one step; users spread over the slots. `main`,
- * which most users have alone, is in no set of profiles: that saves each of them a key. What Redis acknowledged outlives a
- * crash of its process when it writes an append-only file (`appendonly yes`); with `appendfsync everysec` a loss of power
- * may take the last second, which the next reports make up for.
+ * which most users have alone, is in no set of profiles: that saves each of them a key.
+ *
+ * What Redis acknowledged outlives its process, and the power, with `appendonly yes` and `appendfsync always`. With
+ * `everysec` it does not quite: while an fsync is under way Redis answers before it writes, for up to two seconds, and a
+ * kill loses that; a loss of power loses the last second. The next reports make up for it.
  */
 export class RedisResumeStore implements ResumeStore {
   readonly #redis: RedisConnection;

@@ -55,8 +55,8 @@ export function assertReport(report: ResumeReport): void {
 
 /**
  * The next number of a profile: the version of a change, or an epoch. One row for both, over all titles. It also follows
- * the clock (one a second), so that numbers that were forgotten with the state, in an erasure or by a disk that lost
- * its last second, are never given out again: a stale device stays stale for ever.
+ * the clock (one a second), so that numbers that were forgotten with the state are not given out again: a device from
+ * before an erasure, or before a disk lost its last seconds, stays stale for ever.
  */
 export function nextNumber(last: number, nowMs: number): number {
   return Math.max(last + 1, Math.floor((nowMs - BEGINNING_MS) / 1000));

@@ -141,7 +141,8 @@ export class TitleAssembler {
       return;
     }
     this.#log.error({ code, err: reason }, 'a title cannot be made');
-    const shown = reason instanceof AppError ? reason : new AppError('INTERNAL', undefined, { cause: reason });
+    const shown =
+      reason instanceof AppError ? reason : new AppError('INTERNAL', undefined, { cause: reason });
     await Promise.allSettled([this.#deps.queue.cancel(this.flow), this.#withdraw()]);
     this.#end('failed', shown);
   }

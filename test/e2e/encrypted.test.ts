@@ -6,7 +6,15 @@ import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { loginAt } from '../support/test-login.ts';
 import { until } from '../support/until.ts';
-import { PLAYERS, type PageReading, type PlayerName, readPage, resetPage } from '../support/watch-page.ts';
+import { controlOf } from '../support/vod-client.ts';
+import {
+  PLAYERS,
+  type PageReading,
+  type PlayerName,
+  readPage,
+  resetPage,
+  selectRendition,
+} from '../support/watch-page.ts';
 
 const ROTATION_SECONDS = 10;
 const START_MS = 60_000;
@@ -115,5 +123,38 @@ describe.each([
         viewport: { width: 900, height: 900 },
       }),
     300_000,
+  );
+
+  it(
+    'stays in the quality that is allowed when told to play a better one, and stops when its session is taken away',
+    {
+      timeout: 120_000,
+    },
+    () =>
+      withPage(browser, async (page) => {
+        const login = await loginAt(server, 'steered');
+        await page.goto(`${server.controlUrl}/live/demo/?player=hls#login=${login}`);
+        const { currentTime } = await whenPlaying(page);
+        // The source, which is HD: its keys are not for a browser without a secure path.
+        await selectRendition(page, 'video');
+        const later = await until(
+          async () => {
+            const reading = await readPage(page);
+            return reading.currentTime > currentTime + 5 ? reading : undefined;
+          },
+          'playing on',
+          60_000,
+        );
+        expect([later.rendition, later.state, later.fatalErrors]).toEqual(['240p', 'playing', 0]);
+        expect(later.pass?.tiers).toEqual(['AUDIO', 'SD']);
+        const control = await controlOf(server);
+        const { sessions } = (await control('GET', '/v1/sessions')).json as {
+          sessions: { sessionId: string }[];
+        };
+        for (const { sessionId } of sessions) {
+          expect((await control('POST', `/v1/sessions/${sessionId}/revoke`)).status).toBeLessThan(300);
+        }
+        await until(async () => (await readPage(page)).state === 'over', 'the page knows', 30_000);
+      }),
   );
 });

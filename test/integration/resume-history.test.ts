@@ -91,7 +91,7 @@ describe('what devices saw of the store on Redis', () => {
   }
 
   it('holds to its model while Redis is killed and stands still', async () => {
-    const { redis, stores } = await start([]);
+    const { redis, stores } = await start(['--appendfsync', 'always']);
     let turn = 0;
     const crash = async (): Promise<void> => {
       turn += 1;

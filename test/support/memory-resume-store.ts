@@ -66,9 +66,9 @@ export class MemoryResumeStore implements ResumeStore {
     const isTaken = this.#sabotage === 'last write wins' ? old !== undefined : isAccepted(old, report, rules);
     if (!isTaken || !old) return { kind: 'conflict', record: conflictingRecord(title, old, report) };
     this.#puts += 1;
-    const isSame = this.#sabotage === 'version not grown' && this.#puts % 5 === 0;
+    const isSame = this.#sabotage === 'version not grown' && this.#puts % 4 === 0;
     const entry = reportedEntry(old, report, isSame ? profile.version : this.#next(profile));
-    const isLost = this.#sabotage === 'lost update' && this.#puts % 20 === 0;
+    const isLost = this.#sabotage === 'lost update' && this.#puts % 4 === 0;
     if (!isLost) profile.entries.set(title, entry);
     return { kind: 'stored', record: toRecord(title, entry) };
   }
