@@ -13,6 +13,8 @@ export interface HeadwaterProcess {
   readonly controlUrl: string;
   readonly metricsUrl: string;
   readonly rtmpPort: number;
+  /** File with the token of the control API's admin calls. */
+  readonly adminTokenFile: string;
   /** Makes a publish key and returns the RTMP URL to push to. */
   publishUrl(stream: string): Promise<string>;
   /** What its heap holds after a collection; the server must have been started with `probe`. */
@@ -66,6 +68,7 @@ export async function startHeadwater(
     controlUrl: `http://127.0.0.1:${listening.control}`,
     metricsUrl: `http://127.0.0.1:${listening.metrics}/metrics`,
     rtmpPort: listening.rtmp,
+    adminTokenFile: join(dataDir, 'secrets', 'admin.token'),
     async publishUrl(stream) {
       const key = await createKey(stream, dataDir);
       return `rtmp://127.0.0.1:${listening.rtmp}/live/${key}`;

@@ -30,8 +30,8 @@ export interface FsBlobStoreDeps {
   readonly disk?: FsCalls | undefined;
 }
 
-const ROOT_MODE = 0o750;
-const FILE_MODE = 0o640;
+const ROOT_MODE = 0o700;
+const FILE_MODE = 0o600;
 const PAGE_KEYS = 1000;
 /** Files looked at at once for a page of a list: the four threads of file calls are everybody's. */
 const LIST_PARALLEL = 4;

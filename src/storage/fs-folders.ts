@@ -2,7 +2,7 @@ import { dirname, join, relative } from 'node:path';
 import { AppError } from '../base/errors.ts';
 import { failureOf, type FsCalls } from './fs-calls.ts';
 
-const FOLDER_MODE = 0o750;
+const FOLDER_MODE = 0o700;
 /** Folders remembered as durable at most; past it all are looked at again. */
 const MAX_REMEMBERED = 10_000;
 
