@@ -36,6 +36,7 @@ import { PackagerDirectory } from './packager/packager-directory.ts';
 import { PackagerMetrics } from './packager/packager-metrics.ts';
 import { openDataFolder } from './state/data-folder.ts';
 import { openFileJournal } from './state/file-journal.ts';
+import type { LeaseStore } from './state/lease-store.ts';
 import { openState } from './state/open-state.ts';
 import { StreamHub } from './stream/hub.ts';
 import {
@@ -206,7 +207,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       farm = openFarm();
       closer.defer(() => farm?.close());
     }
-    const vod = await openTitles(guard, adminAccess);
+    const vod = await openTitles(guard, adminAccess, state.leases);
     const origin = createOrigin(files.pages, vod);
     front.defer(() => vod.jobEvents.close());
     front.defer(() => protection?.release());
@@ -265,12 +266,17 @@ export function createApp(config: Config, deps: AppDeps): App {
     return { token: await openAdminToken(dataDir, randomBytes), pages: await loadPageFiles(PAGES) };
   }
 
-  async function openTitles(guard: readonly string[], adminAccess: AdminAccess): Promise<Vod> {
+  async function openTitles(
+    guard: readonly string[],
+    adminAccess: AdminAccess,
+    leases: LeaseStore,
+  ): Promise<Vod> {
     const vod = await openVod(config, {
       ...{ clock, log, metrics, adminAccess, guard },
       spawn: (command, events) => spawnEncoder(command, events),
       live: farm,
       encryptionOf: (title) => protectionNow().encryptionOfTitle(title),
+      leases,
     });
     closer.defer(() => vod.close());
     return vod;

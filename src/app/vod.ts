@@ -17,8 +17,11 @@ import { createUploadApi, UPLOAD_CALLS, UPLOADS_PATH } from '../control/upload-a
 import type { HttpHandler } from '../http/types.ts';
 import type { TitleSource } from '../origin/title-routes.ts';
 import type { Encryption } from '../packager/period-cipher.ts';
+import type { BullmqJobQueueDeps } from '../state/bullmq-job-queue.ts';
 import type { JobQueue } from '../state/job-queue.ts';
+import type { LeaseStore } from '../state/lease-store.ts';
 import { openLmdbJobQueue } from '../state/lmdb-job-queue.ts';
+import { readRedisSettings } from '../state/redis-settings.ts';
 import { BlobCache } from '../storage/blob-cache.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { openBlobStore } from '../storage/open-blob-store.ts';
@@ -38,6 +41,7 @@ import { TitleCatalogue } from '../vod/title-catalogue.ts';
 import { type PlanWish, type Sidecar, TitleService } from '../vod/title-service.ts';
 import { Uploads } from '../vod/uploads.ts';
 import { VodMetrics } from '../vod/vod-metrics.ts';
+import { stateOptions } from './state-options.ts';
 import { storageCacheOptions, storageOptions } from './storage-options.ts';
 import { titleKeeper } from './title-keeper.ts';
 
@@ -66,15 +70,18 @@ export interface VodDeps {
   readonly live: LiveLoad | undefined;
   /** How titles are encrypted; undefined: there are no keys. */
   readonly encryptionOf: (title: string) => Encryption | undefined;
+  /** Between the servers that share a queue. */
+  readonly leases: LeaseStore;
 }
 
 /** An upload that nobody makes a title of. */
 const UPLOAD_KEPT_MS = 24 * 3_600_000;
 const MAX_UPLOADS = 1000;
+const OWNER_BYTES = 12;
 
 /** Where masters that were uploaded are. */
-export function uploadsFolder({ dataDir }: Pick<Config, 'dataDir'>): string {
-  return join(resolve(dataDir), 'uploads');
+export function uploadsFolder({ dataDir, vod }: Pick<Config, 'dataDir' | 'vod'>): string {
+  return vod.uploadsPath === '' ? join(resolve(dataDir), 'uploads') : resolve(vod.uploadsPath);
 }
 
 /**
@@ -104,11 +111,9 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
     metrics: storageMetrics,
   });
   closer.defer(() => store.close());
-  const queue = await openLmdbJobQueue(
-    join(dataDir, 'state', 'jobs.lmdb'),
-    {},
-    { clock, log, metrics, random: Math.random },
-  );
+  // A host and a process id may come again.
+  const owner = randomBytes(OWNER_BYTES).toString('hex');
+  const queue = await openQueue(config, { clock, log, metrics, random: Math.random, processId: owner });
   closer.defer(() => queue.close());
   const uploads = new Uploads(
     uploadsFolder(config),
@@ -126,6 +131,8 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
       store,
       catalogue,
       uploads,
+      leases: config.vod.queue === 'redis' ? deps.leases : undefined,
+      owner,
       encryptionOf: deps.encryptionOf,
       probe: (path) =>
         probeMaster(path, {
@@ -161,6 +168,15 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
     },
     close: () => closer.close(),
   };
+}
+
+async function openQueue(config: Config, deps: BullmqJobQueueDeps): Promise<JobQueue> {
+  if (config.vod.queue === 'embedded') {
+    return openLmdbJobQueue(join(resolve(config.dataDir), 'state', 'jobs.lmdb'), {}, deps);
+  }
+  const settings = await readRedisSettings(stateOptions(config).redis);
+  const { openBullmqJobQueue } = await import('../state/bullmq-job-queue.ts');
+  return openBullmqJobQueue(settings, {}, deps);
 }
 
 async function openWorker(

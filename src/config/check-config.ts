@@ -52,6 +52,9 @@ export function checkConfig(config: Config, draft: ConfigDraft): void {
       'a command line can be read by everybody on this machine: use HEADWATER_STORAGE__S3__CREDENTIALS',
     );
   }
+  if (config.vod.queue === 'redis' && config.state.driver !== 'redis') {
+    refuse('vod.queue', 'servers that share the work must share the state, too: set state.driver to redis');
+  }
   checkLicense(config, refuse);
   checkVendors(config, refuse);
   checkViewers(config, refuse);

@@ -42,6 +42,16 @@ export const vodSection = {
       true,
       'Whether subtitles beside a master that are called like it (`film.en.srt`, `.vtt`, `.ttml`) belong to it.',
     ),
+    queue: choice(
+      ['embedded', 'redis'],
+      'embedded',
+      'Where the work on titles is kept: `embedded` in a file of the data folder, for one server; `redis` (with state.driver: redis) for several, which take jobs from each other and go on with what one that died had begun. They need the same storage, the same folders of masters and uploads, and the same content keys.',
+    ),
+    uploadsPath: text(
+      '',
+      'Folder of masters that are uploaded. Empty: `uploads` in the data folder. Relative to the working directory.',
+      { optional: true },
+    ),
     slots: integer(
       0,
       { min: 0, max: 256 },

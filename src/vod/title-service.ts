@@ -5,10 +5,12 @@ import { AppError, errorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Encryption } from '../packager/period-cipher.ts';
 import type { FlowStatus, JobError, JobQueue } from '../state/job-queue.ts';
+import type { LeaseStore } from '../state/lease-store.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { isStreamName } from '../stream/stream-name.ts';
 import type { Title } from '../stream/title.ts';
 import type { Master, TitlePlan, TitleWork } from '../transcode/vod/title-plan.ts';
+import { AssemblyLease } from './assembly-lease.ts';
 import { type MakingView, viewMaking } from './making-view.ts';
 import { type AssemblyEnd, deleteAll, TitleAssembler } from './title-assembler.ts';
 import { type TitleCatalogue, titlePrefix } from './title-catalogue.ts';
@@ -56,6 +58,10 @@ export interface TitleServiceDeps {
   readonly store: BlobStore;
   readonly catalogue: TitleCatalogue;
   readonly uploads: Uploads;
+  /** Where several servers share the queue: who puts a title together; undefined: this one does. */
+  readonly leases?: LeaseStore | undefined;
+  /** Of this server; unique. */
+  readonly owner?: string | undefined;
   readonly encryptionOf: (title: string) => Encryption | undefined;
   /** @throws AppError VOD_MASTER_… */
   readonly probe: (path: string) => Promise<Master>;
@@ -72,12 +78,28 @@ const PRIORITY = 100;
 const MAX_LISTED = 200;
 const MAX_NAME = 200;
 
+/** A title that this server makes, or would make if another did not. */
+class Making {
+  readonly work: TitleWork;
+  lease: AssemblyLease | undefined;
+  assembler: TitleAssembler | undefined;
+
+  constructor(work: TitleWork) {
+    this.work = work;
+  }
+
+  async close(): Promise<void> {
+    await this.assembler?.close();
+    await this.lease?.close();
+  }
+}
+
 /** Makes titles, lists them, takes them away. */
 export class TitleService {
   readonly #options: TitleServiceOptions;
   readonly #deps: TitleServiceDeps;
   /** By flow. */
-  readonly #making = new Map<string, TitleAssembler>();
+  readonly #making = new Map<string, Making>();
   /** Of assemblies that failed, by flow: the queue knows nothing of them. */
   readonly #failures = new Map<string, JobError>();
   readonly #listeners = new Set<(flow: string) => void>();
@@ -105,7 +127,7 @@ export class TitleService {
   async close(): Promise<void> {
     this.#closed = true;
     this.#unsubscribe?.();
-    await Promise.all([...this.#making.values()].map((assembler) => assembler.close()));
+    await Promise.all([...this.#making.values()].map((making) => making.close()));
     this.#making.clear();
   }
 
@@ -219,6 +241,7 @@ export class TitleService {
     if (!work || !(await this.#deps.queue.retry(flow))) return false;
     this.#failures.delete(flow);
     await this.#making.get(flow)?.close();
+    this.#making.delete(flow);
     this.#assemble(flow, work);
     return true;
   }
@@ -266,7 +289,7 @@ export class TitleService {
       const work = workOf(flow);
       if (!work || this.#closed) continue;
       const known = this.#making.get(flow.id);
-      if (known) known.advance();
+      if (known) known.assembler?.advance();
       // One that is done may still have to be put together.
       else if (flow.state === 'running' || (flow.state === 'done' && (await this.#isUnfinished(work)))) {
         this.#assemble(flow.id, work);
@@ -280,23 +303,57 @@ export class TitleService {
   }
 
   #assemble(flow: string, work: TitleWork): void {
-    if (this.#closed) return;
+    // The queue may have told of it before whoever added it comes here.
+    if (this.#closed || this.#making.has(flow)) return;
     for (const path of filesOf(work)) this.#deps.uploads.use(path);
-    const assembler = new TitleAssembler(flow, work, this.#deps, (end, error) =>
-      this.#ended(flow, work, end, error),
-    );
-    this.#making.set(flow, assembler);
+    const { leases, owner, clock } = this.#deps;
+    const making = new Making(work);
+    this.#making.set(flow, making);
     this.#deps.metrics.making.set(this.#making.size);
-    assembler.advance();
+    const begin = (): void => {
+      if (this.#closed || this.#making.get(flow) !== making) return;
+      making.assembler = new TitleAssembler(flow, work, this.#deps, (end, error) =>
+        this.#ended(flow, making, end, error),
+      );
+      making.assembler.advance();
+    };
+    if (!leases || owner === undefined) return begin();
+    making.lease = new AssemblyLease(
+      flow,
+      { leases, owner, clock },
+      () => void this.#beginHeld(flow, making, begin),
+      () => {
+        void making.assembler?.close();
+        making.assembler = undefined;
+      },
+    );
+  }
+
+  /** Whoever had the lease before may have completed the title. */
+  async #beginHeld(flow: string, making: Making, begin: () => void): Promise<void> {
+    if (await this.#isUnfinished(making.work).catch(() => true)) return begin();
+    if (this.#making.get(flow) === making) this.#making.delete(flow);
+    this.#deps.metrics.making.set(this.#making.size);
+    await making.close();
   }
 
   #advance(flow: string): void {
-    this.#making.get(flow)?.advance();
+    const making = this.#making.get(flow);
+    if (making) making.assembler?.advance();
+    // Another server may have begun it.
+    else if (this.#deps.leases) void this.#join(flow);
   }
 
-  #ended(flow: string, work: TitleWork, end: AssemblyEnd, error: AppError | undefined): void {
-    this.#making.delete(flow);
-    if (end === 'complete') void this.#discard(work).catch(() => undefined);
+  async #join(flow: string): Promise<void> {
+    const status = await this.#deps.queue.flow(flow).catch(() => undefined);
+    const work = status?.state === 'running' ? workOf(status) : undefined;
+    if (work && !this.#making.has(flow)) this.#assemble(flow, work);
+  }
+
+  #ended(flow: string, making: Making, end: AssemblyEnd, error: AppError | undefined): void {
+    if (this.#making.get(flow) === making) this.#making.delete(flow);
+    void making.lease?.close();
+    if (end === 'complete') void this.#discard(making.work).catch(() => undefined);
     this.#deps.metrics.making.set(this.#making.size);
     if (end === 'failed' && error) this.#failures.set(flow, { code: error.code, message: error.message });
     for (const listener of this.#listeners) listener(flow);

@@ -3,6 +3,7 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { writeChunk } from '../../src/media/isobmff/chunk.ts';
 import { writeInitSegment } from '../../src/media/isobmff/init-segment.ts';
 import type { Encryption } from '../../src/packager/period-cipher.ts';
+import type { LeaseStore } from '../../src/state/lease-store.ts';
 import type { Sample, Track } from '../../src/stream/track.ts';
 import {
   audioStretchKey,
@@ -148,7 +149,7 @@ export class MadeTitles {
     this.service = this.#create();
   }
 
-  #create(): TitleService {
+  #create(shared: { readonly leases?: LeaseStore; readonly owner?: string } = {}): TitleService {
     return new TitleService(this.#options, {
       queue: this.queue,
       store: this.store,
@@ -160,7 +161,13 @@ export class MadeTitles {
       clock: this.clock,
       log: this.log,
       metrics: new VodMetrics(new Metrics()),
+      ...shared,
     });
+  }
+
+  /** Another server beside this one, on the same queue and store; the caller opens and closes it. */
+  beside(leases: LeaseStore, owner: string): TitleService {
+    return this.#create({ leases, owner });
   }
 
   /** Another process on the same queue and store. */
