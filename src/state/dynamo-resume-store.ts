@@ -30,6 +30,7 @@ import {
   type ResumeEntry,
   type TitledEntry,
   toRecord,
+  begun,
 } from './resume-entry.ts';
 import {
   MAX_PROFILES,
@@ -109,7 +110,7 @@ export class DynamoResumeStore implements ResumeStore {
         const epoch = this.#next(base);
         return {
           result: { epoch, record: liveRecord(title, old) },
-          profile: { ...base, version: epoch, others: base.others + (old ? 0 : 1) },
+          profile: { ...begun(base, epoch), version: epoch, others: base.others + (old ? 0 : 1) },
           puts: [{ title, entry: claimedEntry(old, epoch) }],
         };
       });

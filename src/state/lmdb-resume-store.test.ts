@@ -20,6 +20,7 @@ describeResumeStore('lmdb', () => {
       return openIt();
     },
     openAgain: openIt,
+    passSecond: () => clock.advance(1000),
     async dispose() {
       expect(clock.pendingTimers).toBe(0);
       await rm(folder, { recursive: true, force: true });

@@ -22,6 +22,7 @@ import {
   type ResumeEntry,
   type TitledEntry,
   toRecord,
+  begun,
 } from './resume-entry.ts';
 import {
   MAX_PROFILES,
@@ -122,7 +123,7 @@ class LmdbResumeStore implements ResumeStore {
       const profile = this.#profileToWrite(key);
       const old = this.#entry(key, title);
       const epoch = this.#next(profile);
-      const grown = { ...profile, version: epoch, others: profile.others + (old ? 0 : 1) };
+      const grown = { ...begun(profile, epoch), version: epoch, others: profile.others + (old ? 0 : 1) };
       this.#put(key, title, claimedEntry(old, epoch));
       this.#putProfile(key, grown);
       return { epoch, record: liveRecord(title, old) };

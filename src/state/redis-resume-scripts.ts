@@ -45,9 +45,12 @@ local function last()
   local raw = redis.call('HGET', KEYS[1], '#v')
   return raw and number(raw) or 0
 end
+-- With the first one a profile begins: what devices hold of one before it, which was erased, is gone.
 local function nextNumber(now)
-  local value = math.max(last() + 1, now)
+  local before = last()
+  local value = math.max(before + 1, now)
   redis.call('HSET', KEYS[1], '#v', text(value))
+  if before == 0 then redis.call('HSET', KEYS[1], '#h', text(value)) end
   return value
 end
 local function deleted(e, version, event)

@@ -134,6 +134,17 @@ export function toRecord(title: string, entry: ResumeEntry): ResumeRecord {
   return { title, ...fields, isDeleted: kind === 'deleted' };
 }
 
+/**
+ * A profile whose first number is `epoch` begins there: what devices hold of one before it, which was erased, is gone. One that
+ * has numbers stays as it is.
+ */
+export function begun<P extends { readonly version: number; readonly horizon: number }>(
+  profile: P,
+  epoch: number,
+): P {
+  return profile.version === 0 ? { ...profile, horizon: epoch } : profile;
+}
+
 /** The records, and marks, of a profile that is at `version`, as the contract's list gives them. */
 export function listRecords(
   entries: readonly TitledEntry[],

@@ -7,6 +7,7 @@ import {
   type ResumeReport,
   type ResumeStore,
 } from '../../src/state/resume-store.ts';
+import { until } from './until.ts';
 
 /** One driver under test. */
 export interface ResumeStoreUnderTest {
@@ -16,6 +17,8 @@ export interface ResumeStoreUnderTest {
   openAgain(): Promise<ResumeStore>;
   /** Throws everything away. */
   dispose(): Promise<void>;
+  /** A second goes by, where the store has a clock of the test's. */
+  passSecond?(): void;
   /** What is stored, as bytes, where a driver can tell: to see that nothing is left of a user. */
   holdsText?(text: string): Promise<boolean>;
 }
@@ -306,6 +309,20 @@ export function describeResumeStore(name: string, create: () => ResumeStoreUnder
       expect(byProfile.get('main')?.toSorted((a, b) => a.version - b.version)).toEqual([film, mark]);
       expect(byProfile.get('kids')).toEqual([cartoon]);
       expect(await store.export('nobody')).toEqual([]);
+    });
+
+    it('has a device begin anew that was away while its user was erased', async () => {
+      const film = await watch('film');
+      await store.erase('viewer-1');
+      let others = 0;
+      await until(async () => {
+        under.passSecond?.();
+        // Numbers follow the clock: the first one of somebody new tells the time.
+        const { epoch } = await store.claim({ viewer: `clock-${others++}`, profile: 'main' }, 'film');
+        return epoch > film.version;
+      }, 'some seconds have gone by');
+      await store.claim(KEY, 'another');
+      expect(await store.list(KEY, film.version)).toMatchObject({ isWhole: true, records: [] });
     });
 
     it('really erases a user, and takes nothing of before from a device that wakes up', async () => {
