@@ -139,7 +139,8 @@ async function watch(
   let job = first;
   let playable = false;
   const meter = new Meter(context);
-  while (job.state === 'running') {
+  // The last pieces are encoded a moment before they are packaged.
+  while (job.state === 'running' || (job.state === 'done' && !(await isWhole(client, job.title)))) {
     meter.show(job);
     if (!playable && job.progress > 0 && (await isPlayable(client, job.title))) {
       playable = true;
@@ -154,7 +155,6 @@ async function watch(
     context.err(`headwater: ${job.title} was not made: ${why}`);
     return EXIT_CODES.failed;
   }
-  await whenWhole(client, job.title);
   context.out(page);
   return EXIT_CODES.ok;
 }
@@ -163,9 +163,8 @@ async function isPlayable(client: ControlClient, title: string): Promise<boolean
   return (await titleState(client, title)) !== undefined;
 }
 
-/** The last pieces are encoded a moment before they are packaged. */
-async function whenWhole(client: ControlClient, title: string): Promise<void> {
-  while ((await titleState(client, title)) !== 'complete') await wait(POLL_MS);
+async function isWhole(client: ControlClient, title: string): Promise<boolean> {
+  return (await titleState(client, title)) === 'complete';
 }
 
 async function titleState(client: ControlClient, title: string): Promise<string | undefined> {

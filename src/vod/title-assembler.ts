@@ -135,6 +135,8 @@ export class TitleAssembler {
     const code = errorCode(reason);
     if (reason instanceof AppError && !FATAL.has(code)) {
       this.#log.warn({ code, err: reason, waitMs: this.#waitMs }, 'a title cannot go on being made yet');
+      // What was packaged and not stored is lost: begun again from the record, as after a restart.
+      this.#opened = false;
       this.#retry?.cancel();
       this.#retry = this.#deps.clock.after(this.#waitMs, () => this.advance());
       this.#waitMs = Math.min(RETRY_MS.longest, 2 * this.#waitMs);
@@ -324,8 +326,17 @@ export class TitleAssembler {
       thumbnails: await this.#takeThumbnails(jobs),
     };
     await this.#show('complete');
-    await deleteAll(this.#deps.store, workPrefix(this.work));
+    await this.#clearWork();
     this.#end('complete');
+  }
+
+  /** What stays is in nobody's way, and goes with the title. */
+  async #clearWork(): Promise<void> {
+    try {
+      await deleteAll(this.#deps.store, workPrefix(this.work));
+    } catch (error) {
+      this.#log.warn({ code: errorCode(error), err: error }, 'the work on a title could not be deleted');
+    }
   }
 
   async #takeTexts(jobs: ReadonlyMap<string, JobStatus>): Promise<Extras['texts']> {

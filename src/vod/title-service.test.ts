@@ -192,6 +192,33 @@ describe('the making of a title', () => {
     }, 'it is made all the same');
   });
 
+  it('stores again what a store that went away in the middle did not take', async () => {
+    const { id: flow } = await made.service.add(wish());
+    await made.doPiece(flow, 0);
+    await made.doSound(flow, 0);
+    await whenShown(() => true);
+    const put = made.store.put.bind(made.store);
+    let refusals = 0;
+    made.store.put = (key, ...rest) => {
+      const refused = refusals === 0 && /\/240p\/.*\/2\.m4s$/.test(key);
+      if (refused) refusals += 1;
+      return refused ? Promise.reject(new AppError('STORAGE_UNAVAILABLE')) : put(key, ...rest);
+    };
+    await made.doAll(flow);
+    await until(async () => {
+      made.clock.advance(1000);
+      return (await made.catalogue.find('film'))?.state === 'complete';
+    }, 'it is made all the same');
+    expect(refusals).toBe(1);
+    const title = await whenShown(() => true);
+    const period = title.periods[0]?.id ?? '';
+    for (const { number } of segmentsOf(title, '240p')) {
+      expect(made.store.blobs.has(`titles/film/240p/${period}/${number}.m4s`), `segment ${number}`).toBe(
+        true,
+      );
+    }
+  });
+
   it('fails loudly when the store is full, and lists nothing then', async () => {
     const { id: flow } = await made.service.add(wish());
     await made.doSound(flow, 0);
