@@ -1,43 +1,35 @@
-import type { LatencyReport } from './latency-keeper.ts';
-import { AUTO, type PageOptions } from './page-options.ts';
-import { makePlayer, type Player, type Rendition } from './players/player.ts';
-import type { SessionStatus } from '../sdk/session.ts';
-import type { Playback, PlaybackState } from './playback.ts';
-import { StallMeter } from './stall-meter.ts';
+import type { PageOptions } from './page-options.ts';
+import { type HostDeps, PlayerHost, type PlayerStart } from './player-host.ts';
+import type { PlaybackState } from './playback.ts';
+import type { SeekRange } from './players/player.ts';
 import { goesOn, probeStream, settlesInMs, type StreamReport } from './stream-probe.ts';
-import { refusalOf, type StreamAccess, type StreamSource } from './stream-source.ts';
+import type { StreamAccess } from './stream-source.ts';
 import { bufferAheadMs } from './video-readings.ts';
 
-/** How long to wait before the server is asked again. */
-const RETRY_MS = 2000;
 /** Standing still for so long, the stream may be gone or have begun anew: the server is asked, and again so often. */
 const DOUBT_MS = 1500;
 /** Out of media for so long, the picture stands still, also while the sound goes on. */
 const STARVED_MS = 200;
 /** Standing still for so long although the stream is live, the player is started anew. */
 const RESTART_MS = 15_000;
+/** A stream that keeps no more than this is one to watch live: playing on means the live edge. */
+const REWINDABLE_SECONDS = 90;
+/** So near to the live edge is live. */
+const LIVE_SECONDS = 3;
+/** What is older than the window goes away while it is being played. */
+const OLDEST_MARGIN_SECONDS = 4;
 
-export interface SessionDeps {
-  readonly video: HTMLVideoElement;
-  readonly source: StreamSource;
+export interface SessionDeps extends HostDeps {
   /** The server's clock, Unix milliseconds. */
   readonly serverNowMs: () => number;
-  readonly onState: (state: PlaybackState) => void;
 }
 
-/** Plays one stream for as long as the page is open: through outages, ends and changes of player. */
-export class PlaybackSession implements Playback {
-  readonly stalls = new StallMeter();
-  readonly #deps: SessionDeps;
-  #options: PageOptions;
-  #state: PlaybackState = 'connecting';
-  #player: Player | undefined;
-  /** Settles when the players before have left the element: two at a time would break each other. */
-  #closing: Promise<void> = Promise.resolve();
-  /** Grows with each connection: what belongs to an earlier one is dropped. */
-  #connection = 0;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #standingSinceMs = 0;
+/**
+ * Plays one stream for as long as the page is open: through outages, ends and changes of player. Where the server keeps
+ * more than a moment of it the viewer may go back, and pause; then nothing draws playback to the live edge.
+ */
+export class PlaybackSession extends PlayerHost {
+  readonly #serverNowMs: () => number;
   #starvedSinceMs: number | undefined;
   #asking = false;
   #askedAtMs = 0;
@@ -45,171 +37,138 @@ export class PlaybackSession implements Playback {
   #streamUrl: URL = new URL(location.href);
   /** The stretch of the stream that the player was started in. */
   #period: string | undefined;
+  /** How far back the server keeps the stream. */
+  #depthSeconds = 0;
   /** The next wait for data is of our own making: a jump to the live edge. */
   #jumping = false;
-  #fatalErrors = 0;
-  #starts = 0;
-  #error: string | undefined;
-  /** The wish for a rendition that the present player was told; undefined as long as it could not be. */
-  #toldRendition: string | undefined;
+  /** The viewer is not at the live edge and wants it so. */
+  #isBehind = false;
 
   constructor(deps: SessionDeps, options: PageOptions) {
-    this.#deps = deps;
-    this.#options = options;
-    const on = (event: keyof HTMLMediaElementEventMap, act: () => void): void =>
-      deps.video.addEventListener(event, () => {
-        // Events of an emptied element are echoes of the player that was destroyed.
-        if (this.#player) act();
-      });
-    deps.source.onLost = () => this.#leave('over');
-    on('canplay', () => this.#play());
-    on('playing', () => this.#onPlaying());
-    on('timeupdate', () => this.#onTime());
-    on('waiting', () => this.#onWaiting());
-    on('pause', () => this.#onPause());
-    on('ended', () => this.#onEnded());
+    super(deps, options);
+    this.#serverNowMs = deps.serverNowMs;
+    this.on('timeupdate', () => this.#onTime());
   }
 
-  get state(): PlaybackState {
-    return this.#state;
-  }
-
-  get options(): PageOptions {
-    return this.#options;
-  }
-
-  get fatalErrors(): number {
-    return this.#fatalErrors;
-  }
-
-  get starts(): number {
-    return this.#starts;
-  }
-
-  get error(): string | undefined {
-    return this.#error;
-  }
-
-  get latencyMs(): number | undefined {
-    const seconds = this.#state === 'playing' ? this.#player?.latencySeconds() : undefined;
+  override get latencyMs(): number | undefined {
+    const seconds = this.state === 'playing' ? this.player?.latencySeconds() : undefined;
     return seconds === undefined ? undefined : seconds * 1000;
   }
 
-  get latencyReport(): LatencyReport | undefined {
-    return this.#player?.latencyReport();
+  /** Where the viewer may go, on the element's timeline; undefined where there is only live. */
+  get seekRange(): SeekRange | undefined {
+    if (this.#depthSeconds < REWINDABLE_SECONDS) return undefined;
+    return this.player?.seekRange();
   }
 
-  get pass(): SessionStatus | undefined {
-    return this.#deps.source.status;
+  get isBehind(): boolean {
+    return this.#isBehind;
   }
 
-  get renditions(): readonly Rendition[] {
-    return this.#player?.renditions() ?? [];
+  /** To another place of what is kept; near the live edge that is live. */
+  seek(seconds: number): void {
+    const range = this.seekRange;
+    if (!range) return;
+    if (seconds > range.end - LIVE_SECONDS) return this.goLive();
+    this.#leaveEdge();
+    this.video.currentTime = Math.max(seconds, Math.min(range.end, range.start + OLDEST_MARGIN_SECONDS));
   }
 
-  get loadingRendition(): string | undefined {
-    return this.#player?.loadingRendition();
-  }
-
-  selectRendition(wish: string): void {
-    this.#options = { ...this.#options, rendition: wish };
-    this.#toldRendition = undefined;
-    this.#tellRendition();
-  }
-
-  connect(options: PageOptions = this.#options): void {
-    this.#options = options;
-    this.#release();
-    this.#standingSinceMs = performance.now();
-    this.#become('connecting');
-    void this.#tryConnect(this.#connection);
-  }
-
-  /** Play and pause of the viewer. Playing on means the live edge, not where it was left. */
-  togglePlay(): void {
-    const { video } = this.#deps;
-    if (this.#state === 'limit') this.#deps.source.takeOver();
-    if (!this.#player) return this.connect();
-    if (!video.paused) return video.pause();
+  goLive(): void {
+    if (!this.player) return;
+    this.#isBehind = false;
     this.#jumping = true;
-    this.#player.seekToLive();
-    this.#play();
+    this.player.followEdge(true);
+    this.player.seekToLive();
+    this.play();
+  }
+
+  /** Play and pause of the viewer. Where nothing is kept, playing on means the live edge. */
+  togglePlay(): void {
+    const { video } = this;
+    if (this.state === 'limit') this.source.takeOver();
+    if (!this.player) return this.connect();
+    if (!video.paused) return video.pause();
+    const range = this.seekRange;
+    if (!range) return this.goLive();
+    this.#leaveEdge();
+    this.#jumping = true;
+    if (video.currentTime < range.start) this.seek(range.start);
+    this.play();
   }
 
   check(): void {
     this.#watchBuffer(performance.now());
-    this.#tellRendition();
-    if (!this.#player || !isStanding(this.#state)) return;
-    const standingMs = performance.now() - this.#standingSinceMs;
+    this.tellRendition();
+    if (!this.player || !isStanding(this.state)) return;
+    const standingMs = performance.now() - this.standingSinceMs;
     if (standingMs > RESTART_MS) return this.connect();
     const askedMs = performance.now() - this.#askedAtMs;
-    if (Math.min(standingMs, askedMs) > DOUBT_MS && !this.#asking) void this.#ask(this.#connection);
+    if (Math.min(standingMs, askedMs) > DOUBT_MS && !this.#asking) void this.#ask(this.connection);
   }
 
-  resetCounts(): void {
-    this.stalls.reset(performance.now());
-    this.#fatalErrors = 0;
-    this.#starts = 0;
-    this.#error = undefined;
+  protected async prepare({ streamUrl }: StreamAccess, connection: number): Promise<PlayerStart | undefined> {
+    const report = await probeStream(streamUrl);
+    if (connection !== this.connection) return undefined;
+    const waitMs = report.presence === 'live' ? this.#settlesInMs(report) : 0;
+    if (report.presence !== 'live') this.leave(report.presence);
+    else if (waitMs > 0) this.retry(waitMs);
+    else {
+      this.#streamUrl = streamUrl;
+      this.#period = report.stretch.at(-1);
+      this.#depthSeconds = report.depthSeconds;
+      const { mode, targetMs } = this.options;
+      return { options: { mode, targetMs }, startSeconds: undefined };
+    }
+    return undefined;
+  }
+
+  protected mayPlay(): boolean {
+    return this.state !== 'paused' || this.#jumping;
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#jumping = false;
+    this.#asking = false;
+    this.#isBehind = false;
+  }
+
+  protected override onPlaying(): void {
+    this.#jumping = false;
+    super.onPlaying();
+  }
+
+  protected onWaiting(): void {
+    const { video } = this;
+    const isOwnWait = this.#jumping || (this.#isBehind && video.seeking);
+    if (this.state === 'playing' && !video.paused && !isOwnWait) this.stall(performance.now());
+  }
+
+  protected onPause(): void {
+    // While it stands still a player pauses of its own accord, at the end of what there is: that is not the viewer.
+    if (this.video.ended || isStanding(this.state)) return;
+    this.stalls.end(performance.now());
+    this.become('paused');
+  }
+
+  /** A player that has shown all there is says so also when its publisher is only away: the server knows better. */
+  protected onEnded(): void {
+    this.stall(performance.now());
+    void this.#ask(this.connection);
+  }
+
+  #leaveEdge(): void {
+    this.#isBehind = true;
+    this.player?.followEdge(false);
   }
 
   /** Chromium plays the sound on for a while when only the picture has run dry, and says nothing. */
   #watchBuffer(nowMs: number): void {
-    const { video } = this.#deps;
-    const starved = this.#state === 'playing' && !video.seeking && bufferAheadMs(video) <= 0;
+    const { video } = this;
+    const starved = this.state === 'playing' && !video.seeking && bufferAheadMs(video) <= 0;
     if (!starved) this.#starvedSinceMs = undefined;
-    else if (nowMs - (this.#starvedSinceMs ??= nowMs) >= STARVED_MS) this.#stall(this.#starvedSinceMs);
-  }
-
-  /** A player can be told once it knows its renditions. Each begins with choosing by itself. */
-  #tellRendition(): void {
-    const { rendition } = this.#options;
-    const told = this.#toldRendition ?? '';
-    if (!this.#player || told === rendition) return;
-    const isThere = this.renditions.some(({ id }) => id === rendition);
-    if (rendition !== AUTO && !isThere) return;
-    this.#player.selectRendition(rendition);
-    this.#toldRendition = rendition;
-  }
-
-  async #tryConnect(connection: number): Promise<void> {
-    try {
-      const access = await this.#deps.source.open();
-      if (connection === this.#connection) await this.#connectTo(access, connection);
-    } catch (error) {
-      if (connection !== this.#connection) return;
-      const { state, message } = refusalOf(error);
-      this.#error = message;
-      this.#leave(state);
-    }
-  }
-
-  async #connectTo({ streamUrl, licenses }: StreamAccess, connection: number): Promise<void> {
-    const report = await probeStream(streamUrl);
-    const { presence, stretch } = report;
-    if (connection !== this.#connection) return;
-    if (presence !== 'live') return this.#leave(presence);
-    const waitMs = this.#settlesInMs(report);
-    if (waitMs > 0) return this.#retry(waitMs);
-    this.#streamUrl = streamUrl;
-    this.#period = stretch.at(-1);
-    await this.#closing;
-    if (connection !== this.#connection) return;
-    try {
-      const player = await makePlayer(this.#options.player, {
-        mode: this.#options.mode,
-        targetMs: this.#options.targetMs,
-        licenses,
-        onFatal: (message) => this.#onFatal(connection, message),
-      });
-      if (connection !== this.#connection) return this.#close(player);
-      this.#player = player;
-      this.#starts++;
-      this.#toldRendition = this.#options.rendition === AUTO ? AUTO : undefined;
-      await player.load(this.#deps.video, streamUrl);
-    } catch (error) {
-      this.#onFatal(connection, error instanceof Error ? error.message : String(error));
-    }
+    else if (nowMs - (this.#starvedSinceMs ??= nowMs) >= STARVED_MS) this.stall(this.#starvedSinceMs);
   }
 
   /**
@@ -222,9 +181,9 @@ export class PlaybackSession implements Playback {
     const { presence } = report;
     this.#asking = false;
     this.#askedAtMs = performance.now();
-    if (connection !== this.#connection || !isStanding(this.#state)) return;
-    if (presence !== 'live') this.#leave(presence);
-    else if (!goesOn(report, this.#period)) this.#startAnew(this.#settlesInMs(report));
+    if (connection !== this.connection || !isStanding(this.state)) return;
+    if (presence !== 'live') this.leave(presence);
+    else if (!this.#isBehind && !goesOn(report, this.#period)) this.#startAnew(this.#settlesInMs(report));
   }
 
   /** Until then the last picture stays. */
@@ -234,104 +193,15 @@ export class PlaybackSession implements Playback {
   }
 
   #settlesInMs(report: StreamReport): number {
-    return settlesInMs(report, this.#options.targetMs ?? 0, this.#deps.serverNowMs());
-  }
-
-  /** A player that has shown all there is says so also when its publisher is only away: the server knows better. */
-  #onEnded(): void {
-    this.#stall(performance.now());
-    void this.#ask(this.#connection);
-  }
-
-  #onFatal(connection: number, message: string): void {
-    if (connection !== this.#connection) return;
-    this.#fatalErrors++;
-    this.#error = message;
-    this.#release();
-    this.#become('connecting');
-    this.#retry();
-  }
-
-  /** The stream is not there to be played: waits for it. */
-  #leave(state: PlaybackState): void {
-    this.#release();
-    this.#become(state);
-    if (!isTheViewers(state)) this.#retry();
-  }
-
-  #retry(waitMs = RETRY_MS): void {
-    const connection = this.#connection;
-    this.#retryTimer = setTimeout(() => void this.#tryConnect(connection), waitMs);
-  }
-
-  #release(): void {
-    this.#connection++;
-    clearTimeout(this.#retryTimer);
-    this.stalls.end(performance.now());
-    this.#jumping = false;
-    this.#asking = false;
-    const player = this.#player;
-    this.#player = undefined;
-    if (player) this.#close(player);
-  }
-
-  /** A player that fails to clean up is of no interest any more. */
-  #close(player: Player): void {
-    this.#closing = this.#closing.then(() => player.destroy()).catch(() => undefined);
-  }
-
-  #play(): void {
-    const connection = this.#connection;
-    if (this.#state === 'paused' && !this.#jumping) return;
-    this.#deps.video.play().catch((error: unknown) => {
-      const refused = error instanceof DOMException && error.name === 'NotAllowedError';
-      if (refused && connection === this.#connection) this.#become('blocked');
-    });
-  }
-
-  #onPlaying(): void {
-    this.stalls.end(performance.now());
-    this.#jumping = false;
-    this.#error = undefined;
-    this.#become('playing');
+    return settlesInMs(report, this.options.targetMs ?? 0, this.#serverNowMs());
   }
 
   /** Some browsers go on after a short wait without saying that they play. */
   #onTime(): void {
-    const { video } = this.#deps;
+    const { video } = this;
     const moving = !video.paused && !video.seeking && video.readyState >= video.HAVE_FUTURE_DATA;
-    if (moving && bufferAheadMs(video) > 0 && this.#state === 'stalled') this.#onPlaying();
+    if (moving && bufferAheadMs(video) > 0 && this.state === 'stalled') this.onPlaying();
   }
-
-  #onWaiting(): void {
-    if (this.#state === 'playing' && !this.#deps.video.paused && !this.#jumping) {
-      this.#stall(performance.now());
-    }
-  }
-
-  #stall(sinceMs: number): void {
-    this.#standingSinceMs = sinceMs;
-    this.stalls.begin(sinceMs);
-    this.#become('stalled');
-  }
-
-  #onPause(): void {
-    // While it stands still a player pauses of its own accord, at the end of what there is: that is not the viewer.
-    if (this.#deps.video.ended || isStanding(this.#state)) return;
-    this.stalls.end(performance.now());
-    this.#become('paused');
-  }
-
-  #become(state: PlaybackState): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#deps.onState(state);
-  }
-}
-
-/** What goes on only when the viewer wants it: nobody's place is taken unasked. */
-function isTheViewers(state: PlaybackState): boolean {
-  return state === 'limit' || state === 'over';
 }
 
 function isStanding(state: PlaybackState): boolean {

@@ -1,17 +1,29 @@
 import { byId, setText } from './dom.ts';
+import type { SeekRange } from './players/player.ts';
 import { type Thumbnail, thumbnailAt } from './thumbnails.ts';
-import { spokenTime, timeText } from './time-text.ts';
 
 export interface SeekBarDeps {
   readonly video: HTMLVideoElement;
-  readonly durationSeconds: () => number;
+  /** Where one may go, on the element's timeline; undefined: nowhere, or not yet. */
+  readonly range: () => SeekRange | undefined;
   readonly seek: (seconds: number) => void;
+  readonly words: SeekWords;
+}
+
+/** What the bar says of places. */
+export interface SeekWords {
+  /** On its left, and over it. */
+  place(seconds: number, range: SeekRange): string;
+  /** On its right. */
+  whole(range: SeekRange): string;
+  /** For who listens. */
+  spoken(seconds: number, range: SeekRange): string;
 }
 
 /** How far one press of an arrow key goes. */
 const STEP_SECONDS = 10;
 
-/** The bar along which a title is played: shows where it is, goes where the viewer wants, and what is there. */
+/** The bar along which is played: shows where that is, goes where the viewer wants, and what is there. */
 export class SeekBar {
   readonly #deps: SeekBarDeps;
   readonly #row = byId('seek-row', HTMLElement);
@@ -27,7 +39,6 @@ export class SeekBar {
 
   constructor(deps: SeekBarDeps) {
     this.#deps = deps;
-    this.#row.hidden = false;
     const bar = this.#bar;
     bar.addEventListener('input', () => this.#onInput());
     bar.addEventListener('change', () => this.#onChange());
@@ -47,26 +58,30 @@ export class SeekBar {
 
   /** Shows what is so now. */
   update(): void {
-    const duration = this.#deps.durationSeconds();
-    this.#bar.disabled = !(duration > 0);
-    if (!(duration > 0)) return;
-    this.#bar.max = String(duration);
-    setText(this.#all, timeText(duration));
-    if (!this.#isHeld) this.#show(this.#deps.video.currentTime);
+    const range = this.#deps.range();
+    this.#bar.disabled = range === undefined;
+    if (!range) return;
+    this.#row.hidden = false;
+    this.#bar.min = String(range.start);
+    this.#bar.max = String(range.end);
+    setText(this.#all, this.#deps.words.whole(range));
+    if (!this.#isHeld) this.#show(this.#deps.video.currentTime, range);
   }
 
-  #show(seconds: number): void {
-    const duration = this.#deps.durationSeconds();
+  #show(wished: number, range: SeekRange): void {
+    const { words } = this.#deps;
+    const seconds = Math.max(range.start, Math.min(range.end, wished));
     this.#bar.value = String(seconds);
-    this.#bar.style.setProperty('--played', `${(100 * seconds) / duration}%`);
-    this.#bar.setAttribute('aria-valuetext', `${spokenTime(seconds)} of ${spokenTime(duration)}`);
-    setText(this.#now, timeText(seconds));
+    this.#bar.style.setProperty('--played', `${100 * shareOf(seconds, range)}%`);
+    this.#bar.setAttribute('aria-valuetext', words.spoken(seconds, range));
+    setText(this.#now, words.place(seconds, range));
   }
 
   #onInput(): void {
     this.#isHeld = true;
     const seconds = this.#bar.valueAsNumber;
-    this.#show(seconds);
+    const range = this.#deps.range();
+    if (range) this.#show(seconds, range);
     this.#showPreview(seconds);
   }
 
@@ -77,34 +92,37 @@ export class SeekBar {
   }
 
   #onKey(event: KeyboardEvent): void {
-    const { video, durationSeconds, seek } = this.#deps;
+    const { video, seek } = this.#deps;
+    const range = this.#deps.range();
+    if (!range) return;
     const steps: Readonly<Record<string, number>> = {
       ArrowRight: video.currentTime + STEP_SECONDS,
       ArrowUp: video.currentTime + STEP_SECONDS,
       ArrowLeft: video.currentTime - STEP_SECONDS,
       ArrowDown: video.currentTime - STEP_SECONDS,
-      Home: 0,
-      End: durationSeconds(),
+      Home: range.start,
+      End: range.end,
     };
     const seconds = steps[event.key];
     if (seconds === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     seek(seconds);
-    this.#show(Math.max(0, Math.min(seconds, durationSeconds())));
+    this.#show(seconds, range);
   }
 
   #onHover(event: PointerEvent): void {
     const { left, width } = this.#bar.getBoundingClientRect();
     const part = Math.max(0, Math.min(1, (event.clientX - left) / width));
-    this.#showPreview(part * this.#deps.durationSeconds());
+    const range = this.#deps.range();
+    if (range) this.#showPreview(range.start + part * (range.end - range.start));
   }
 
   #showPreview(seconds: number): void {
-    const duration = this.#deps.durationSeconds();
-    if (!(duration > 0)) return;
+    const range = this.#deps.range();
+    if (!range) return;
     this.#preview.hidden = false;
-    this.#preview.style.setProperty('--at', String(seconds / duration));
-    setText(this.#time, timeText(seconds));
+    this.#preview.style.setProperty('--at', String(shareOf(seconds, range)));
+    setText(this.#time, this.#deps.words.place(seconds, range));
     const thumbnail = thumbnailAt(this.#thumbnails, seconds);
     this.#picture.hidden = thumbnail === undefined;
     if (!thumbnail) return;
@@ -118,4 +136,8 @@ export class SeekBar {
   #hide(): void {
     this.#preview.hidden = true;
   }
+}
+
+function shareOf(seconds: number, { start, end }: SeekRange): number {
+  return (seconds - start) / (end - start);
 }

@@ -8,6 +8,7 @@ const PRESENT = {
   resumedMs: undefined,
   delayMs: 0,
   segmentMs: 0,
+  depthSeconds: 0,
 } as const;
 
 describe('a stream', () => {
@@ -38,6 +39,7 @@ describe('the stretch going on', () => {
       resumedMs: undefined,
       delayMs: 0,
       segmentMs: 0,
+      depthSeconds: 0,
     });
     expect(lastStretch('<MPD/>')).toEqual({
       stretch: [],
@@ -45,6 +47,7 @@ describe('the stretch going on', () => {
       resumedMs: undefined,
       delayMs: 0,
       segmentMs: 0,
+      depthSeconds: 0,
     });
   });
 

@@ -14,6 +14,8 @@ export interface StreamReport {
   readonly delayMs: number;
   /** Longest segment. */
   readonly segmentMs: number;
+  /** How far back one may go. */
+  readonly depthSeconds: number;
 }
 
 const TIMEOUT_MS = 5000;
@@ -65,6 +67,7 @@ export function lastStretch(mpd: string): Omit<StreamReport, 'presence'> {
     resumedMs: resumedMs === undefined ? undefined : resumedMs * 1000,
     delayMs: (secondsIn(mpd, 'suggestedPresentationDelay') ?? 0) * 1000,
     segmentMs: (secondsIn(mpd, 'maxSegmentDuration') ?? 0) * 1000,
+    depthSeconds: secondsIn(mpd, 'timeShiftBufferDepth') ?? 0,
   };
 }
 

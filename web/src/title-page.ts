@@ -1,8 +1,9 @@
 import { byId } from './dom.ts';
 import type { PageParts } from './page-parts.ts';
 import type { Playback } from './playback.ts';
-import { SeekBar } from './seek-bar.ts';
+import { SeekBar, type SeekWords } from './seek-bar.ts';
 import { fetchThumbnails } from './thumbnails.ts';
+import { spokenTime, timeText } from './time-text.ts';
 import { TitleMenus } from './title-menus.ts';
 import { TitleNotes } from './title-notes.ts';
 import { TitlePlayback } from './title-playback.ts';
@@ -28,8 +29,12 @@ export function openTitle(
   );
   const bar = new SeekBar({
     video,
-    durationSeconds: () => playback.durationSeconds,
+    range() {
+      const end = playback.durationSeconds;
+      return end > 0 ? { start: 0, end } : undefined;
+    },
     seek: (seconds) => playback.seek(seconds),
+    words: WORDS,
   });
   const menus = new TitleMenus(video, playback);
   void showThumbnails(bar);
@@ -42,6 +47,12 @@ export function openTitle(
     },
   };
 }
+
+const WORDS: SeekWords = {
+  place: timeText,
+  whole: ({ end }) => timeText(end),
+  spoken: (seconds, { end }) => `${spokenTime(seconds)} of ${spokenTime(end)}`,
+};
 
 async function showThumbnails(bar: SeekBar): Promise<void> {
   bar.thumbnails = await fetchThumbnails(new URL('.', location.href));

@@ -2,11 +2,9 @@ import type { Content } from '../sdk/session-types.ts';
 import { Controls } from './controls.ts';
 import { byId } from './dom.ts';
 import { GlassMeter } from './glass-meter.ts';
+import { openLive } from './live-page.ts';
 import { PageReadings } from './page-api.ts';
 import { contentOf, parsePageOptions } from './page-options.ts';
-import type { PageParts } from './page-parts.ts';
-import type { Playback } from './playback.ts';
-import { PlaybackSession } from './playback-session.ts';
 import { ProtectionCard } from './protection-card.ts';
 import { QualityMenu } from './quality-menu.ts';
 import { Readouts } from './readouts.ts';
@@ -52,19 +50,6 @@ function openPage(): void {
     protection.update();
     update();
   }, UPDATE_EVERY_MS);
-}
-
-function openLive({ video, source, clock, options, controls }: PageParts): {
-  readonly playback: Playback;
-  readonly update: () => void;
-} {
-  const deps = {
-    video,
-    source,
-    serverNowMs: () => clock.nowMs(),
-    onState: (state: Playback['state']) => controls.show(state),
-  };
-  return { playback: new PlaybackSession(deps, options), update: () => undefined };
 }
 
 function sourceOf(content: Content): StreamSource {

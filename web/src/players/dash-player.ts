@@ -8,6 +8,7 @@ import {
   type Player,
   type PlayerOptions,
   type Rendition,
+  type SeekRange,
   type Track,
   trackLabel,
 } from './player.ts';
@@ -25,6 +26,11 @@ export class DashPlayer implements Player {
   #video: HTMLVideoElement | undefined;
   #steering: Steering | undefined;
   #loadedUrl: string | undefined;
+  #followsEdge = true;
+  /** The rendition that was wished for last. */
+  #wish = AUTO;
+  /** As it was before the viewer first left the edge. */
+  #catchUp: NonNullable<MediaPlayerSettingClass['streaming']>['liveCatchup'];
   #destroyed = false;
 
   constructor(options: PlayerOptions) {
@@ -67,11 +73,13 @@ export class DashPlayer implements Player {
   }
 
   selectRendition(wish: string): void {
+    this.#wish = wish;
     this.#steering?.rungs.stop();
-    const own = wish === AUTO && this.#options.mode !== 'low';
+    const steered = this.#options.mode === 'low' && this.#followsEdge;
+    const own = wish === AUTO && !steered;
     this.#dash.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: own } } } });
-    if (wish === AUTO) this.#steering?.rungs.start();
-    else this.#choose(wish, false);
+    if (wish !== AUTO) this.#choose(wish, false);
+    else if (steered) this.#steering?.rungs.start();
   }
 
   audios(): readonly Track[] {
@@ -100,6 +108,27 @@ export class DashPlayer implements Player {
 
   seekToLive(): void {
     if (this.#ready()) this.#dash.seekToOriginalLive();
+  }
+
+  seekRange(): SeekRange | undefined {
+    if (!this.#playing()) return undefined;
+    const { start, end } = this.#dash.getDvrWindow();
+    return end > start ? { start, end } : undefined;
+  }
+
+  followEdge(follow: boolean): void {
+    if (!this.#ready()) return;
+    this.#followsEdge = follow;
+    this.#catchUp ??= this.#dash.getSettings().streaming?.liveCatchup ?? {};
+    this.#dash.updateSettings({
+      streaming: { liveCatchup: follow ? this.#catchUp : { ...this.#catchUp, enabled: false } },
+    });
+    if (follow) this.#steering?.latency.start();
+    else {
+      this.#steering?.latency.stop();
+      if (this.#video) this.#video.playbackRate = 1;
+    }
+    if (this.#wish === AUTO) this.selectRendition(AUTO);
   }
 
   destroy(): Promise<void> {

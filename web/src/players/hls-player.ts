@@ -20,6 +20,7 @@ import {
   type Player,
   type PlayerOptions,
   type Rendition,
+  type SeekRange,
   type Track,
   trackLabel,
 } from './player.ts';
@@ -63,6 +64,11 @@ class HlsPlayer implements Player {
   #recoveredAtMs: number[] = [];
   #loadedAtMs = 0;
   #isPulledOut = false;
+  #followsEdge = true;
+  /** The rendition that was wished for last. */
+  #wish = AUTO;
+  /** Of the configuration: farther behind, hls.js goes to the live edge by itself. */
+  readonly #maxLatency: number;
 
   constructor(options: PlayerOptions) {
     this.#options = options;
@@ -70,6 +76,7 @@ class HlsPlayer implements Player {
       ...(options.mode === 'low' ? LOW_LATENCY : stockConfig(options.targetMs)),
       ...(options.licenses && hlsProtection(options.licenses)),
     });
+    this.#maxLatency = this.#hls.config.liveMaxLatencyDuration ?? Infinity;
     this.#hls.on(Events.ERROR, (_event, data) => this.#onError(data));
     this.#hls.on(Events.FRAG_BUFFERED, (_event, data) => this.#onBuffered(data));
     this.#hls.on(Events.LEVEL_UPDATED, (_event, { details }) => this.#onUpdated(details));
@@ -112,10 +119,11 @@ class HlsPlayer implements Player {
   }
 
   selectRendition(wish: string): void {
+    this.#wish = wish;
     this.#rungs?.stop();
     this.#forget();
     if (wish !== AUTO) this.#choose(wish, false);
-    else if (this.#rungs) this.#rungs.start();
+    else if (this.#rungs && this.#followsEdge) this.#rungs.start();
     else this.#hls.loadLevel = AUTO_LEVEL;
   }
 
@@ -149,6 +157,24 @@ class HlsPlayer implements Player {
   seekToLive(): void {
     const position = this.#hls.liveSyncPosition;
     if (this.#video && position !== null) this.#video.currentTime = position;
+  }
+
+  seekRange(): SeekRange | undefined {
+    const first = this.#hls.latestLevelDetails?.fragments[0];
+    const end = this.#hls.liveSyncPosition;
+    return first && end !== null ? { start: first.start, end } : undefined;
+  }
+
+  followEdge(follow: boolean): void {
+    this.#followsEdge = follow;
+    const { config } = this.#hls;
+    config.liveMaxLatencyDuration = follow ? this.#maxLatency : Infinity;
+    if (follow) this.#latency?.start();
+    else {
+      this.#latency?.stop();
+      if (this.#video) this.#video.playbackRate = 1;
+    }
+    if (this.#rungs && this.#wish === AUTO) this.selectRendition(AUTO);
   }
 
   destroy(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Player, PlayerOptions, Rendition, Track } from './player.ts';
+import type { Player, PlayerOptions, Rendition, SeekRange, Track } from './player.ts';
 
 const HLS_TYPE = 'application/vnd.apple.mpegurl';
 
@@ -68,6 +68,15 @@ export class NativeHlsPlayer implements Player {
       this.#video.currentTime = seekable.end(seekable.length - 1);
     }
   }
+
+  seekRange(): SeekRange | undefined {
+    const seekable = this.#video?.seekable;
+    if (!seekable || seekable.length === 0) return undefined;
+    return { start: seekable.start(0), end: seekable.end(seekable.length - 1) };
+  }
+
+  /** The browser leaves who has gone back alone. */
+  followEdge(): void {}
 
   destroy(): Promise<void> {
     this.#video?.removeEventListener('error', this.#onError);

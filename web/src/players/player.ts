@@ -21,6 +21,12 @@ export interface Track {
   readonly isActive: boolean;
 }
 
+/** A stretch of the video element's timeline, seconds. */
+export interface SeekRange {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** How a player is to be made. */
 export interface PlayerOptions {
   readonly mode: Mode;
@@ -60,6 +66,13 @@ export interface Player {
   selectText(id: string | undefined): void;
   /** Goes to the place the player would have begun at now. */
   seekToLive(): void;
+  /** What can be played of a live stream, up to the place where live is; undefined while not known. */
+  seekRange(): SeekRange | undefined;
+  /**
+   * Whether the viewer is to be held at the live edge, as from the start, or has gone back: then playback keeps its pace,
+   * buffers ahead, and the player chooses renditions by its own rules.
+   */
+  followEdge(follow: boolean): void;
   /** Frees the video element. May be called at any time, also twice. */
   destroy(): Promise<void>;
 }

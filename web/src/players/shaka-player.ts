@@ -3,7 +3,14 @@ import { boundsFrom, type LatencyBounds } from '../latency-controller.ts';
 import type { LatencyReport } from '../latency-keeper.ts';
 import { AUTO } from '../page-options.ts';
 import { protectShaka, type ShakaNetworking } from '../../sdk/adapters/shaka.ts';
-import { type Player, type PlayerOptions, type Rendition, type Track, trackLabel } from './player.ts';
+import {
+  type Player,
+  type PlayerOptions,
+  type Rendition,
+  type SeekRange,
+  type Track,
+  trackLabel,
+} from './player.ts';
 import { renditionIdOf, renditionsOf, type ShakaTrack } from './shaka-renditions.ts';
 import { type Steering, steerByTarget } from './target-steering.ts';
 
@@ -69,6 +76,9 @@ export class ShakaPlayer implements Player {
   #loadedUrl: string | undefined;
   /** The rendition to go to at the end of the segment. */
   #next: string | undefined;
+  #followsEdge = true;
+  /** The rendition that was wished for last. */
+  #wish = AUTO;
   #destroyed = false;
 
   constructor(options: PlayerOptions) {
@@ -116,12 +126,13 @@ export class ShakaPlayer implements Player {
   }
 
   selectRendition(wish: string): void {
+    this.#wish = wish;
     this.#steering?.rungs.stop();
-    const own = wish === AUTO && this.#options.mode !== 'low';
-    this.#shaka.configure({ abr: { enabled: own } });
+    const steered = this.#options.mode === 'low' && this.#followsEdge;
+    this.#shaka.configure({ abr: { enabled: wish === AUTO && !steered } });
     this.#next = undefined;
-    if (wish === AUTO) this.#steering?.rungs.start();
-    else this.#choose(wish, false);
+    if (wish !== AUTO) this.#choose(wish, false);
+    else if (steered) this.#steering?.rungs.start();
   }
 
   audios(): readonly Track[] {
@@ -145,6 +156,26 @@ export class ShakaPlayer implements Player {
 
   seekToLive(): void {
     this.#shaka.goToLive();
+  }
+
+  seekRange(): SeekRange | undefined {
+    if (this.#tracks().length === 0) return undefined;
+    const { start, end } = this.#shaka.seekRange();
+    return Number.isFinite(end) && end > start ? { start, end } : undefined;
+  }
+
+  followEdge(follow: boolean): void {
+    if (this.#destroyed) return;
+    this.#followsEdge = follow;
+    const { liveSync, bufferingGoal } = LOW_LATENCY.streaming;
+    const own = this.#steering ? { liveSync, bufferingGoal } : { liveSync: { enabled: false } };
+    this.#shaka.configure({ streaming: follow ? own : BEHIND });
+    if (follow) this.#steering?.latency.start();
+    else {
+      this.#steering?.latency.stop();
+      if (this.#video) this.#video.playbackRate = 1;
+    }
+    if (this.#wish === AUTO) this.selectRendition(AUTO);
   }
 
   async destroy(): Promise<void> {
@@ -230,6 +261,15 @@ export class ShakaPlayer implements Player {
 function trackOf({ label, language, active }: ShakaLanguage, index: number): Track {
   return { id: String(index), label: trackLabel(label, language), isActive: active };
 }
+
+/**
+ * For who has gone back: there is more to be had than at the edge. Without a live sync of its own Shaka would take that of
+ * the manifest, and hurry.
+ */
+const BEHIND = {
+  bufferingGoal: 10,
+  liveSync: { enabled: true, maxPlaybackRate: 1, minPlaybackRate: 1 },
+};
 
 const LOW_LATENCY = {
   // One frame at a time, Shaka takes the stream's bit rate for the link's: the rung keeper decides.
