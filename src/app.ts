@@ -8,6 +8,8 @@ import type { Clock } from './base/clock.ts';
 import { Closer } from './base/closer.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
+import { keepsLive, type LiveKeeping } from './app/live-keeping.ts';
+import { openNodes } from './app/nodes.ts';
 import { openProtection, type Protection } from './app/protection.ts';
 import { stateOptions } from './app/state-options.ts';
 import { openVod, type Vod } from './app/vod.ts';
@@ -108,6 +110,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       log: log.child({ area: 'packager' }),
       metrics: new PackagerMetrics(metrics),
       journal,
+      archive: keepsLive(config) ? { open: (stream) => liveNow().archive.open(stream) } : undefined,
       encryptionOf: (stream) => protectionNow().encryptionOf(stream),
     },
   );
@@ -173,6 +176,7 @@ export function createApp(config: Config, deps: AppDeps): App {
   /** What lets work in and holds requests: closed first, so that the listeners behind have nothing to wait for. */
   /** Open while the server runs. */
   let protection: Protection | undefined;
+  let live: LiveKeeping | undefined;
   const front = new Closer();
   const closer = new Closer();
   const listeners: HttpServer[] = [];
@@ -194,8 +198,13 @@ export function createApp(config: Config, deps: AppDeps): App {
     protection = await openProtection(config, {
       ...{ clock, log, metrics, state, adminAccess },
       adminToken: files.token,
+      // Before it is open nobody knows: nothing is thrown away.
+      isKept: (stream, fromMs, toMs) =>
+        keepsLive(config) && (!live || live.archive.stretch({ stream, fromMs, toMs }) !== undefined),
     });
     closer.defer(() => protection?.close());
+    const nodes = await openNodes(config, { clock, log, metrics, state, adminAccess, version: VERSION });
+    closer.defer(() => nodes.close());
     // Side by side: each of them may take the whole time of a stop.
     closer.defer(async () => {
       await Promise.all(listeners.map((server) => server.close(config.shutdown.drainMs)));
@@ -208,6 +217,9 @@ export function createApp(config: Config, deps: AppDeps): App {
       closer.defer(() => farm?.close());
     }
     const vod = await openTitles(guard, adminAccess, state.leases);
+    live = vod.live;
+    // What packagers have is stored before the archive ends.
+    closer.defer(() => directory.close());
     const origin = createOrigin(files.pages, vod);
     front.defer(() => vod.jobEvents.close());
     front.defer(() => protection?.release());
@@ -220,14 +232,18 @@ export function createApp(config: Config, deps: AppDeps): App {
     let ready = false;
     const problems = (): string[] => {
       const block = watchdog.problem();
-      return [...(ready ? [] : ['not all listeners are open']), ...(block === undefined ? [] : [block])];
+      return [
+        ...(ready ? [] : ['not all listeners are open']),
+        ...(block === undefined ? [] : [block]),
+        ...nodes.problems(),
+      ];
     };
     const control = createControlApi({
-      services: { ...services, titles: vod.keeper, problems },
+      services: { ...services, titles: vod.keeper, recordings: vod.recordings, problems },
       access: adminAccess,
       version: VERSION,
       jobEvents: vod.jobEvents,
-      documented: bothDocumented(protectionNow().documented, vod.documented),
+      documented: allDocumented(protectionNow().documented, vod.documented, nodes.documented),
       next: cmaf ? withIngest(cmaf, origin.handler) : origin.handler,
     });
     const ports = {
@@ -235,7 +251,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       control: await listen(
         'control',
         { ...config.control, driver: 'node' },
-        protectionNow().handler(vod.handler(control)),
+        protectionNow().handler(nodes.handler(vod.handler(control))),
       ),
       metrics: await listen('metrics', { ...config.metrics, driver: 'node' }, createMetricsEndpoint(metrics)),
       rtmp: await rtmp.listen(),
@@ -276,6 +292,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       spawn: (command, events) => spawnEncoder(command, events),
       live: farm,
       encryptionOf: (title) => protectionNow().encryptionOfTitle(title),
+      keysOfRecordings: protectionNow().keysOfRecordings,
       leases,
     });
     closer.defer(() => vod.close());
@@ -286,6 +303,11 @@ export function createApp(config: Config, deps: AppDeps): App {
   function protectionNow(): Protection {
     if (!protection) throw new Error('the server has not started');
     return protection;
+  }
+
+  function liveNow(): LiveKeeping {
+    if (!live) throw new Error('the server has not started');
+    return live;
   }
 
   function openFarm(): EncoderFarm {
@@ -319,6 +341,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       },
       {
         directory,
+        archive: vod.live?.archive,
         liveStreams: () => directory.watchable(),
         isKnown: (stream) => hub.stream(stream) !== undefined,
         clock,
@@ -372,10 +395,10 @@ export function createApp(config: Config, deps: AppDeps): App {
   };
 }
 
-function bothDocumented(one: DocumentedApi | undefined, other: DocumentedApi): DocumentedApi {
+function allDocumented(...apis: readonly (DocumentedApi | undefined)[]): DocumentedApi {
   return {
-    calls: [...(one?.calls ?? []), ...other.calls],
-    schemas: { ...one?.schemas, ...other.schemas },
+    calls: apis.flatMap((api) => api?.calls ?? []),
+    schemas: Object.assign({}, ...apis.map((api) => api?.schemas)) as DocumentedApi['schemas'],
   };
 }
 

@@ -9,10 +9,18 @@ import { keysRewrap, keysRotateKek } from './cli/keys.ts';
 import { migrate } from './cli/migrate.ts';
 import { printConfigCommand } from './cli/print-config.ts';
 import { serve } from './cli/serve.ts';
-import { streamCreate, streamList, streamRevoke, streamRotateKey, streamShowSrt } from './cli/stream.ts';
+import {
+  streamCreate,
+  streamList,
+  streamRecord,
+  streamRevoke,
+  streamRotateKey,
+  streamShowSrt,
+} from './cli/stream.ts';
 import { token } from './cli/token.ts';
 import { validate } from './cli/validate.ts';
 import { vodAdd, vodList, vodRemove } from './cli/vod.ts';
+import { worker } from './cli/worker.ts';
 
 const COMMANDS: readonly Command[] = [
   serve,
@@ -20,10 +28,12 @@ const COMMANDS: readonly Command[] = [
   streamRotateKey,
   streamRevoke,
   streamShowSrt,
+  streamRecord,
   streamList,
   vodAdd,
   vodList,
   vodRemove,
+  worker,
   token,
   keysRotateKek,
   keysRewrap,

@@ -13,13 +13,13 @@ declare module 'autocannon' {
     readonly timeout?: number;
   }
   interface RequestTemplate {
-    readonly method: 'GET' | 'POST';
+    readonly method: 'GET' | 'POST' | 'PUT';
     readonly path: string;
     readonly body?: string;
     /** Makes the request that is sent out of the template, each time. */
-    readonly setupRequest?: (
+    setupRequest?(
       request: RequestTemplate & { readonly headers?: Readonly<Record<string, string>> },
-    ) => RequestTemplate & { readonly headers: Readonly<Record<string, string>> };
+    ): RequestTemplate & { readonly headers: Readonly<Record<string, string>> };
   }
   /** A run: its result when it is awaited, and each answer as it comes. */
   interface Run extends PromiseLike<Result> {

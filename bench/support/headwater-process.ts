@@ -13,6 +13,7 @@ export interface HeadwaterProcess {
   readonly controlUrl: string;
   readonly metricsUrl: string;
   readonly rtmpPort: number;
+  readonly dataDir: string;
   /** File with the token of the control API's admin calls. */
   readonly adminTokenFile: string;
   /** Makes a publish key and returns the RTMP URL to push to. */
@@ -35,6 +36,8 @@ export interface HeadwaterStart {
   readonly probe?: boolean;
   /** Options of Node itself. */
   readonly nodeArgs?: readonly string[];
+  /** Puts files into the data folder before the server sees it. */
+  readonly prepare?: (dataDir: string) => Promise<void>;
 }
 
 const MAIN = join('dist', 'main.js');
@@ -43,9 +46,10 @@ const PROBE = fileURLToPath(new URL('memory-probe.js', import.meta.url));
 /** Starts `headwater serve` (plus `args`, which may ask for a ladder) and waits until it listens. */
 export async function startHeadwater(
   args: readonly string[] = [],
-  { probe = false, nodeArgs = [] }: HeadwaterStart = {},
+  { probe = false, nodeArgs = [], prepare }: HeadwaterStart = {},
 ): Promise<HeadwaterProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'headwater-bench-'));
+  await prepare?.(dataDir);
   const ports = ['rtmp', 'srt', 'http', 'control', 'metrics'].flatMap((name) => [
     '--set',
     `${name}.port=0`,
@@ -68,6 +72,7 @@ export async function startHeadwater(
     controlUrl: `http://127.0.0.1:${listening.control}`,
     metricsUrl: `http://127.0.0.1:${listening.metrics}/metrics`,
     rtmpPort: listening.rtmp,
+    dataDir,
     adminTokenFile: join(dataDir, 'secrets', 'admin.token'),
     async publishUrl(stream) {
       const key = await createKey(stream, dataDir);
@@ -105,9 +110,14 @@ interface Listening {
 function readListening(child: ChildProcess): Promise<Listening> {
   return new Promise((resolve, reject) => {
     if (!child.stdout) throw new Error('the server has no stdout');
+    let isListening = false;
     createInterface({ input: child.stdout }).on('line', (line) => {
+      // Thousands of lines a second come from some benches.
+      if (isListening) return;
       const entry = JSON.parse(line) as { event?: string; ports?: Listening };
-      if (entry.event === 'listening' && entry.ports) resolve(entry.ports);
+      if (entry.event !== 'listening' || !entry.ports) return;
+      isListening = true;
+      resolve(entry.ports);
     });
     child.once('close', (code) => reject(new Error(`the server ended with ${code} before it listened`)));
   });

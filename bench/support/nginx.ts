@@ -24,6 +24,8 @@ export interface NginxProcess {
 export interface NginxOptions {
   /** Keeps files open between requests: three system calls fewer each, but a file that is replaced is seen late. */
   readonly openFileCache?: boolean;
+  /** Serves what is in this folder instead of what is put into memory. */
+  readonly root?: string;
 }
 
 /** On Linux files in here are in memory only. */
@@ -36,8 +38,8 @@ export async function startNginx(options: NginxOptions = {}): Promise<NginxProce
   const folder = await mkdtemp(
     join(existsSync(MEMORY_FOLDER) ? MEMORY_FOLDER : tmpdir(), 'headwater-nginx-'),
   );
-  const files = join(folder, 'files');
-  await mkdir(files, { mode: 0o755 });
+  const files = options.root ?? join(folder, 'files');
+  await mkdir(files, { recursive: true, mode: 0o755 });
   const port = await freePort();
   const config = join(folder, 'nginx.conf');
   await writeFile(config, configuration(folder, files, port, options));

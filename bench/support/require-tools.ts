@@ -6,6 +6,7 @@ const TOOLS = {
   ffmpeg: { files: ['ffmpeg'], packages: 'ffmpeg' },
   nginx: { files: ['nginx'], packages: 'nginx' },
   openssl: { files: ['openssl'], packages: 'openssl' },
+  'redis-server': { files: ['redis-server'], packages: 'redis-server' },
   'srt-live-transmit': { files: ['srt-live-transmit'], packages: 'srt-tools' },
   wrk: { files: ['wrk'], packages: 'wrk' },
   'nginx-rtmp': { files: ['nginx', 'ngx_rtmp_module.so'], packages: 'nginx libnginx-mod-rtmp' },

@@ -28,13 +28,7 @@ export async function probeStages(liveUrl: string, rendition: string, count: num
   const init = await bytes(
     `${liveUrl}/${/#EXT-X-MAP:URI="([^"]+)"(?![\s\S]*#EXT-X-MAP)/.exec(list)?.[1] ?? ''}`,
   );
-  const last = [...list.matchAll(/^(\S+)\/(\d+)\.m4s$/gm)].at(-1);
-  if (!last?.[1]) throw new Error(`no segment is listed of ${rendition}`);
-  const segments: ReceivedSegment[] = [];
-  for (let i = 0; i < count; i++) {
-    // Behind the segment that is open now: held until it begins, and then read as it grows.
-    segments.push(await receive(`${liveUrl}/${last[1]}/${Number(last[2]) + 2 + i}.m4s`));
-  }
+  const segments = await receiveNext(liveUrl, list, count);
   const clocks = await readClocks(Buffer.concat([init, ...segments.map((segment) => segment.bytes)]));
   return segments
     .flatMap((segment) => segment.chunks)
@@ -43,6 +37,23 @@ export async function probeStages(liveUrl: string, rendition: string, count: num
       const drawnToClockMs = clock === undefined ? undefined : ageOfPictureMs(clock, mediaMs);
       return drawnToClockMs === undefined ? [] : [{ drawnToClockMs, clockToSocketMs: receivedMs - mediaMs }];
     });
+}
+
+/** The same without a look at the picture, which encrypted media does not give: `clockToSocketMs` of each frame. */
+export async function probeDelivery(liveUrl: string, rendition: string, count: number): Promise<number[]> {
+  const segments = await receiveNext(liveUrl, await text(`${liveUrl}/${rendition}.m3u8`), count);
+  return segments.flatMap(({ chunks }) => chunks.map(({ mediaMs, receivedMs }) => receivedMs - mediaMs));
+}
+
+async function receiveNext(liveUrl: string, list: string, count: number): Promise<ReceivedSegment[]> {
+  const last = [...list.matchAll(/^(\S+)\/(\d+)\.m4s$/gm)].at(-1);
+  if (!last?.[1]) throw new Error('no segment is listed');
+  const segments: ReceivedSegment[] = [];
+  for (let i = 0; i < count; i++) {
+    // Behind the segment that is open now: held until it begins, and then read as it grows.
+    segments.push(await receive(`${liveUrl}/${last[1]}/${Number(last[2]) + 2 + i}.m4s`));
+  }
+  return segments;
 }
 
 async function receive(url: string): Promise<ReceivedSegment> {

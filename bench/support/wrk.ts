@@ -9,6 +9,8 @@ export interface WrkLoad {
   readonly url: string;
   readonly connections: number;
   readonly seconds: number;
+  /** A file with paths, one a line, that are asked for one after the other instead of that of the URL. */
+  readonly pathsFile?: string;
 }
 
 /** What a run gave. */
@@ -27,13 +29,16 @@ export interface WrkResult {
 
 /** Written by Lua, hence not copied by the compiler: benches run from the checkout's root. */
 const REPORT_SCRIPT = join('bench', 'support', 'wrk-report.lua');
+/** The same, asking for many paths. */
+const PATHS_SCRIPT = join('bench', 'support', 'wrk-paths.lua');
 
 /** How often wrk's own CPU is looked at: what it used is gone with it. */
 const LOOK_MS = 50;
 
-/** Asks for one URL as fast as it is answered, on kept connections, from one thread. */
-export async function runWrk({ url, connections, seconds }: WrkLoad): Promise<WrkResult> {
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', REPORT_SCRIPT, url];
+/** Asks for one URL, or many in turn, as fast as they are answered, on kept connections, from one thread. */
+export async function runWrk({ url, connections, seconds, pathsFile }: WrkLoad): Promise<WrkResult> {
+  const script = pathsFile === undefined ? [REPORT_SCRIPT, url] : [PATHS_SCRIPT, url, '--', pathsFile];
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', ...script];
   const child = spawn(findFile('wrk') ?? 'wrk', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const startMs = performance.now();
   let ownLoad = 0;

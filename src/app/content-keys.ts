@@ -10,7 +10,7 @@ export function contentKeysOptions(config: Config): ContentKeysOptions {
     scheme: drm.scheme,
     rotationMs: drm.rotationSeconds * 1000,
     leadMs: drm.leadSeconds * 1000,
-    windowMs: live.windowSeconds * 1000,
+    windowMs: Math.max(live.windowSeconds, live.dvrSeconds) * 1000,
     licenseTtlMs: license.maxLicenseSeconds * 1000,
     kek: { path: drm.kekPath, given: drm.kek },
     signalling: signallingOptions(config),

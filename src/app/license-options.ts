@@ -4,11 +4,13 @@ import { configuredIssuers } from '../config/token-issuers.ts';
 import type { LicenseOptions } from '../license/license-options.ts';
 
 /** The licence server's options out of the configuration. */
-export function licenseOptions({ dataDir, auth, license }: Config, cwd = '.'): LicenseOptions {
+export function licenseOptions({ dataDir, auth, license, state }: Config, cwd = '.'): LicenseOptions {
   return {
     dataDir: resolve(cwd, dataDir),
     issuers: configuredIssuers(auth.issuers),
     tokenAlgorithm: license.tokenAlgorithm,
+    // Each server would change them at another time.
+    keepsTokenKeys: state.driver === 'redis',
     deviceProof: license.deviceProof,
     proofNonce: license.proofNonce,
     publicUrl: license.publicUrl,

@@ -17,6 +17,7 @@ import type { ReadPathToken } from '../origin/path-scope.ts';
 import type { Encryption } from '../packager/period-cipher.ts';
 import type { State } from '../state/open-state.ts';
 import { contentKeysOptions, signallingOptions } from './content-keys.ts';
+import type { KeysOfRecordings } from './live-keeping.ts';
 import { openViewers } from './viewers.ts';
 
 /** Everything that keeps a stream for those who may watch it: content keys, licences, playback sessions. */
@@ -25,6 +26,8 @@ export interface Protection {
   encryptionOf(stream: string): Encryption | undefined;
   /** How a title is encrypted that is to be; undefined: there are no keys here. */
   encryptionOfTitle(title: string): Encryption | undefined;
+  /** Keys of titles that are made of live streams; undefined: there are no keys here. */
+  readonly keysOfRecordings: KeysOfRecordings | undefined;
   /** Reads path tokens for the origin; undefined when there are no sessions. */
   readonly pathTokens: ReadPathToken | undefined;
   /** What the API document says of its calls; undefined when there are none. */
@@ -45,6 +48,8 @@ export interface ProtectionDeps {
   readonly state: State;
   readonly adminToken: AdminToken;
   readonly adminAccess: AdminAccess;
+  /** Whether media of a stream from that time is kept, or may be. */
+  readonly isKept: (stream: string, fromMs: number, toMs: number) => boolean;
 }
 
 const SPEKE_PATH = '/speke/v2';
@@ -84,6 +89,11 @@ async function openParts(config: Config, deps: ProtectionDeps, closer: Closer): 
     },
     encryptionOfTitle: (title) =>
       keys && { keys: keys.owner({ kind: 'vod', id: title }), clearAudio: config.drm.clearAudio },
+    keysOfRecordings: keys && {
+      adopt: (stream, title, kids) => keys.adopt({ kind: 'live', id: stream }, title, kids),
+      release: (title) => keys.release(title),
+      adopters: () => keys.adopters(),
+    },
     pathTokens: license && readPathTokens(license),
     documented: viewers?.documented,
     handler: (next) => (request, response) => {
@@ -98,7 +108,7 @@ async function openParts(config: Config, deps: ProtectionDeps, closer: Closer): 
 
 async function openKeys(
   config: Config,
-  { clock, log, metrics }: ProtectionDeps,
+  { clock, log, metrics, isKept }: ProtectionDeps,
   vendorMetrics: VendorMetrics,
   closer: Closer,
 ): Promise<ContentKeys> {
@@ -117,6 +127,7 @@ async function openKeys(
     metrics,
     randomBytes,
     source: outside?.source,
+    isNeeded: (owner, { startMs, endMs }) => owner.kind === 'live' && isKept(owner.id, startMs, endMs),
   });
   closer.defer(() => keys.close());
   return keys;

@@ -5,13 +5,13 @@ import type { StateOptions } from '../state/open-state.ts';
 /** Where state is kept, by the configuration. */
 export function stateOptions({ dataDir, state }: Config): StateOptions {
   const { driver, resumeDriver, redis, dynamodb } = state;
-  const { url, cluster, username, password, prefix } = redis;
+  const { url, cluster, username, password, prefix, minReplicas } = redis;
   return {
     driver,
     resumeDriver,
     dataDir: resolve(dataDir),
     redis: {
-      ...{ url, username, password, prefix },
+      ...{ url, username, password, prefix, minReplicas },
       isCluster: cluster,
       passwordPath: absolute(redis.passwordPath),
       caPath: absolute(redis.caPath),

@@ -6,11 +6,11 @@ import type { TitleService } from '../vod/title-service.ts';
 export function titleKeeper(service: TitleService): TitleKeeper {
   return {
     async titles() {
-      return (await service.titles()).map(statusOf);
+      return (await service.titles()).map(titleStatus);
     },
     async title(id) {
       const title = await service.title(id);
-      return title && statusOf(title);
+      return title && titleStatus(title);
     },
     add: (title) => service.add(title),
     remove: (id) => service.remove(id),
@@ -22,7 +22,8 @@ export function titleKeeper(service: TitleService): TitleKeeper {
   };
 }
 
-function statusOf(title: Title): TitleStatus {
+/** A title as the control API tells of it. */
+export function titleStatus(title: Title): TitleStatus {
   const { id, name, state, durationMs, createdMs, renditions, periods } = title;
   const tracks = renditions.map((rendition) => ({
     rendition,

@@ -89,6 +89,7 @@ export async function openViewers(
       (all, each) => (each ? bothEntitle(all, each) : all),
       claimEntitlements,
     ),
+    entitlementGraceMs: config.viewers.entitlement.graceSeconds * 1000,
     resume: isResumeKept
       ? {
           store: state.resume,

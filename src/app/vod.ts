@@ -12,6 +12,7 @@ import { configuredVodCodecs, configuredVodLadder, parseVodLadder } from '../con
 import type { AdminAccess } from '../control/admin-access.ts';
 import { JobEvents } from '../control/job-events.ts';
 import type { DocumentedApi } from '../control/openapi.ts';
+import type { RecordingKeeper } from '../control/recording-status.ts';
 import type { TitleKeeper } from '../control/title-status.ts';
 import { createUploadApi, UPLOAD_CALLS, UPLOADS_PATH } from '../control/upload-api.ts';
 import type { HttpHandler } from '../http/types.ts';
@@ -33,14 +34,17 @@ import { type MasterLimits, probeMaster } from '../transcode/vod/probe-master.ts
 import { createRunTool, type RunTool } from '../transcode/vod/probe-process.ts';
 import type { LiveLoad } from '../transcode/vod/step-back.ts';
 import { makeText } from '../transcode/vod/text-track.ts';
-import { describeSidecar } from '../transcode/vod/text-sidecars.ts';
+import { checkSidecar, describeSidecar } from '../transcode/vod/text-sidecars.ts';
 import type { Master, MasterText, TitlePlan } from '../transcode/vod/title-plan.ts';
-import { chooseToneMapper } from '../transcode/vod/work-tone-mapper.ts';
+import { chooseQualityMetric, chooseToneMapper } from '../transcode/vod/work-tone-mapper.ts';
 import { createTitleWorker, type TitleWorker } from '../transcode/vod/work-titles.ts';
+import { reachableWork } from '../vod/reachable-work.ts';
 import { TitleCatalogue } from '../vod/title-catalogue.ts';
 import { type PlanWish, type Sidecar, TitleService } from '../vod/title-service.ts';
 import { Uploads } from '../vod/uploads.ts';
 import { VodMetrics } from '../vod/vod-metrics.ts';
+import { keepsLive, type KeysOfRecordings, type LiveKeeping, openLiveKeeping } from './live-keeping.ts';
+import { recordingKeeper } from './recording-keeper.ts';
 import { stateOptions } from './state-options.ts';
 import { storageCacheOptions, storageOptions } from './storage-options.ts';
 import { titleKeeper } from './title-keeper.ts';
@@ -51,6 +55,9 @@ export interface Vod {
   readonly jobEvents: JobEvents;
   /** For the origin. */
   readonly source: TitleSource;
+  /** Undefined: nothing of a live stream outlasts its window. */
+  readonly live: LiveKeeping | undefined;
+  readonly recordings: RecordingKeeper | undefined;
   readonly documented: DocumentedApi;
   /** Uploads; all other paths go to `next`. */
   handler(next: HttpHandler): HttpHandler;
@@ -70,6 +77,8 @@ export interface VodDeps {
   readonly live: LiveLoad | undefined;
   /** How titles are encrypted; undefined: there are no keys. */
   readonly encryptionOf: (title: string) => Encryption | undefined;
+  /** Undefined: there are no keys. */
+  readonly keysOfRecordings: KeysOfRecordings | undefined;
   /** Between the servers that share a queue. */
   readonly leases: LeaseStore;
 }
@@ -124,6 +133,8 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
   closer.defer(() => uploads.close());
   const run = createRunTool(process.env, deps.guard, clock);
   const catalogue = new TitleCatalogue(store, clock);
+  const cache = new BlobCache(store, storageCacheOptions(config), storageMetrics);
+  const read = (key: string): Promise<Uint8Array | undefined> => readBlob(cache, store, key);
   const service = new TitleService(
     { roots: roots(config), isProtected: config.drm.enabled },
     {
@@ -134,6 +145,8 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
       leases: config.vod.queue === 'redis' ? deps.leases : undefined,
       owner,
       encryptionOf: deps.encryptionOf,
+      isBeingRecorded: (title) => live?.recorder.isMaking(title) ?? false,
+      releaseKeys: async (title) => deps.keysOfRecordings?.release(title),
       probe: (path) =>
         probeMaster(path, {
           run,
@@ -149,17 +162,31 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
   );
   await service.open();
   closer.defer(() => service.close());
-  const worker = await openWorker(config, deps, { queue, store, dataDir, run });
-  closer.defer(() => worker.close());
+  const live = keepsLive(config)
+    ? await openLiveKeeping(config, {
+        ...{ store, read, catalogue, clock, metrics, titles: service },
+        ...{ keys: deps.keysOfRecordings, log: deps.log },
+      })
+    : undefined;
+  closer.defer(() => live?.close());
+  if (config.vod.work) {
+    const worker = await openWorker(config, deps, { queue, store, dataDir, run });
+    closer.defer(() => worker.close());
+  }
   const keeper = titleKeeper(service);
   const jobEvents = new JobEvents({ titles: keeper, clock, metrics });
   closer.defer(() => jobEvents.close());
-  const cache = new BlobCache(store, storageCacheOptions(config), storageMetrics);
   const uploadApi = createUploadApi({ uploads, access: adminAccess, clock });
   return {
     keeper,
     jobEvents,
-    source: { titles: catalogue, read: (key) => readBlob(cache, store, key) },
+    source: {
+      titles: catalogue,
+      read,
+      readOnce: (key) => store.get(key),
+    },
+    live,
+    recordings: live && recordingKeeper(live.recorder),
     documented: { calls: UPLOAD_CALLS, schemas: {} },
     handler: (next) => (request, response) => {
       const { path } = request;
@@ -170,7 +197,8 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
   };
 }
 
-async function openQueue(config: Config, deps: BullmqJobQueueDeps): Promise<JobQueue> {
+/** @throws AppError JOB_QUEUE_UNAVAILABLE, JOB_QUEUE_IN_USE, STATE_OPTIONS_UNUSABLE, SECRET_FILE_UNSAFE */
+export async function openQueue(config: Config, deps: BullmqJobQueueDeps): Promise<JobQueue> {
   if (config.vod.queue === 'embedded') {
     return openLmdbJobQueue(join(resolve(config.dataDir), 'state', 'jobs.lmdb'), {}, deps);
   }
@@ -179,9 +207,10 @@ async function openQueue(config: Config, deps: BullmqJobQueueDeps): Promise<JobQ
   return openBullmqJobQueue(settings, {}, deps);
 }
 
-async function openWorker(
+/** The jobs of titles that this process does. */
+export async function openWorker(
   config: Config,
-  { clock, log, metrics, spawn, live }: VodDeps,
+  { clock, log, metrics, spawn, live }: Pick<VodDeps, 'clock' | 'log' | 'metrics' | 'spawn' | 'live'>,
   parts: {
     readonly queue: JobQueue;
     readonly store: BlobStore;
@@ -198,10 +227,13 @@ async function openWorker(
       cores,
       ffmpeg: config.ladder.ffmpeg,
       toneMapper: await chooseToneMapper(config.ladder.ffmpeg, process.env, scratchFolder),
+      qualityMetric: () => chooseQualityMetric(config.ladder.ffmpeg, process.env),
       scratchFolder,
     },
     {
-      ...{ clock, metrics, queue, store, spawn, live },
+      ...{ clock, metrics, store, spawn, live },
+      // Of a queue of our own nobody else could do them.
+      queue: config.vod.queue === 'embedded' ? queue : reachableWork(queue, { clock, log, metrics }),
       log: log.child({ area: 'vod' }),
       text: (work, id, attempt) => makeText(work, id, attempt, { run, store, ffmpeg: config.ladder.ffmpeg }),
     },
@@ -233,18 +265,27 @@ function masterLimits({ vod }: Config): MasterLimits {
   };
 }
 
-/** @throws AppError VOD_TITLE_INVALID, VOD_MASTER_REFUSED */
-function plan({ vod }: Config, master: Master, { ladder, sidecars }: PlanWish): TitlePlan {
+/** @throws AppError VOD_TITLE_INVALID, VOD_MASTER_REFUSED, VOD_TEXT_UNREADABLE */
+async function plan(
+  { vod }: Config,
+  master: Master,
+  { ladder: wished, sidecars, contentAware }: PlanWish,
+): Promise<TitlePlan> {
+  const ladder = wished === undefined ? configuredVodLadder(vod.ladder) : wishedLadder(wished);
+  if (contentAware && typeof ladder !== 'string') {
+    throw new AppError('VOD_TITLE_INVALID', 'only a ladder by name can be fitted to the pictures');
+  }
   const options: VodLadderOptions = {
-    ladder: ladder === undefined ? configuredVodLadder(vod.ladder) : wishedLadder(ladder),
+    ladder,
     codecs: configuredVodCodecs(vod.codecs),
     effort: vod.effort,
     segmentMs: vod.segmentMs,
     pieceSeconds: vod.pieceSeconds,
     surround: vod.surround,
     thumbnails: vod.thumbnails,
+    contentAware: contentAware ?? vod.contentAware,
   };
-  return planTitle(master, options, sidecars.map(sidecarText));
+  return planTitle(master, options, await Promise.all(sidecars.map(sidecarText)));
 }
 
 function wishedLadder(text: string): VodLadderOptions['ladder'] {
@@ -256,9 +297,11 @@ function wishedLadder(text: string): VodLadderOptions['ladder'] {
 /** What a file's name ends with says what it is; that of an upload says nothing. */
 const SUFFIXES = { subrip: '.srt', webvtt: '.vtt', ttml: '.ttml' } as const;
 
-function sidecarText({ path, language, format }: Sidecar): MasterText {
+/** Looked into, so that what cannot be read is refused before anything is encoded. */
+async function sidecarText({ path, language, format }: Sidecar): Promise<MasterText> {
   const named = format === undefined ? path : `${path}${SUFFIXES[format]}`;
   const described = describeSidecar(named, language);
   if (!described) throw new AppError('VOD_TITLE_INVALID', 'what format a sidecar has must be said');
+  await checkSidecar(path, described.codec);
   return { ...described, path };
 }

@@ -45,6 +45,13 @@ export const ERRORS = {
   },
   VOD_UPLOADS_FULL: { status: 503, meaning: 'As many uploads are kept as may be.' },
   VOD_WORK_DAMAGED: { status: 500, meaning: 'What an encoder made of a master is not what was asked for.' },
+  VOD_RECORDING_EMPTY: { status: 404, meaning: 'Nothing is kept of the stream, or not of that time.' },
+  VOD_RECORDING_RANGE_INVALID: {
+    status: 400,
+    meaning: 'The time range of a recording is empty, or reaches into the future.',
+  },
+  VOD_RECORDING_TOO_LONG: { status: 422, meaning: 'A recording is longer than one title may be.' },
+  VOD_RECORDINGS_FULL: { status: 503, meaning: 'As many recordings are being made, or wait for it, as may.' },
 
   HTTP_NOT_FOUND: { status: 404, meaning: 'Nothing lives at this URL.' },
   HTTP_BAD_REQUEST: { status: 400, meaning: 'The request is malformed.' },
@@ -116,7 +123,11 @@ export const ERRORS = {
     status: 401,
     meaning: 'The playback session is over: its heartbeats stopped, or it was ended.',
   },
-  LICENSE_SESSION_REVOKED: { status: 403, meaning: 'The playback session was ended by an operator.' },
+  LICENSE_SESSION_REVOKED: {
+    status: 403,
+    meaning:
+      'The playback session was taken away: by an operator, or as the user may not play this any more.',
+  },
   LICENSE_DEVICE_REVOKED: { status: 403, meaning: 'The device may not play any more.' },
   LICENSE_VIEWER_REVOKED: { status: 403, meaning: 'The user may not play any more.' },
   LICENSE_TOO_MANY_STREAMS: { status: 409, meaning: 'As many sessions play at once as the user may have.' },
@@ -139,7 +150,11 @@ export const ERRORS = {
     meaning: 'The user already has as many sessions as may play at once; the answer names them.',
   },
   SESSION_ENDED: { status: 410, meaning: 'The playback session is over: start another.' },
-  SESSION_REVOKED: { status: 410, meaning: 'The playback session was ended by an operator.' },
+  SESSION_REVOKED: {
+    status: 410,
+    meaning:
+      'The playback session was taken away: by an operator, or as the user may not play this any more.',
+  },
   SESSION_NOT_FOUND: { status: 404, meaning: 'No playback session of this id is known.' },
   SESSION_ENTITLEMENT_UNAVAILABLE: {
     status: 503,
@@ -307,6 +322,19 @@ export const ERRORS = {
     status: 500,
     meaning: 'The data folder (dataDir) cannot be made or written.',
   },
+  STATE_SEGMENTS_UNAVAILABLE: {
+    status: 503,
+    meaning: 'The index of the live segments that are in the store cannot be opened or written now.',
+  },
+  STATE_SEGMENTS_IN_USE: {
+    status: 503,
+    meaning: 'Another process has the index of live segments open; it belongs to one process.',
+  },
+  STATE_SECRETS_DIFFER: {
+    status: 500,
+    meaning:
+      'A server that shares its viewers with this one (`state.driver: redis`) has another secret than this one: the message names the file.',
+  },
   STATE_OPTIONS_UNUSABLE: {
     status: 500,
     meaning: 'The settings of the state store contradict each other, or a file they name cannot be read.',
@@ -318,6 +346,7 @@ export const ERRORS = {
   },
   STORAGE_FULL: { status: 507, meaning: 'The store has no room left, or may not be written to.' },
   STORAGE_EXISTS: { status: 409, meaning: 'There is already something stored under this key.' },
+  STORAGE_NOT_FOUND: { status: 404, meaning: 'There is nothing stored under the key that is to be copied.' },
   STORAGE_CONFLICT: {
     status: 412,
     meaning: 'What is stored under this key is not what the writer has seen: somebody else changed it.',
@@ -406,9 +435,18 @@ export const ERRORS = {
   },
   ORIGIN_CLOSING: { status: 503, meaning: 'The server is shutting down.' },
 
+  VOD_DOWNLOAD_NOT_ALLOWED: {
+    status: 404,
+    meaning:
+      'The title is not for download (allowDownload), still grows, is encrypted, or has no such rendition that could be one file.',
+  },
   VOD_MASTER_MISSING: {
     status: 404,
     meaning: 'There is no such master, or it lies outside of the folders that masters may be in (vod.roots).',
+  },
+  VOD_MASTER_UNREACHABLE: {
+    status: 503,
+    meaning: 'A worker of the farm cannot read the master where the title says it is; its job went back.',
   },
   VOD_MASTER_UNREADABLE: {
     status: 422,
@@ -426,6 +464,10 @@ export const ERRORS = {
   VOD_TEXT_UNREADABLE: {
     status: 422,
     meaning: 'A track or file of subtitles cannot be read, or is over a limit.',
+  },
+  VOD_COMPLEXITY_FAILED: {
+    status: 500,
+    meaning: 'How hard a title is to encode could not be measured; the message has what ffmpeg said of it.',
   },
   VOD_PIECE_FAILED: {
     status: 500,

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose';
 import type { Clock } from './clock.ts';
@@ -173,19 +173,20 @@ export class PublicKeyFile implements TokenKeys {
 /** The shared secret of HS256 and the like: the file's text without its last line break. */
 export class SharedSecretFile implements TokenKeys {
   readonly #path: string;
-  #secret: Uint8Array | undefined;
+  /** jose imports bytes anew for each token, which takes longer than the check itself; a key only once. */
+  #secret: KeyObject | undefined;
 
   constructor(path: string) {
     this.#path = path;
   }
 
   async verify(): Promise<void> {
-    this.#secret = await readTextSecretFile(this.#path, MIN_SHARED_SECRET_BYTES);
+    this.#secret = createSecretKey(await readTextSecretFile(this.#path, MIN_SHARED_SECRET_BYTES));
   }
 
   readonly find: JWTVerifyGetKey = async () => {
     if (this.#secret === undefined) await this.verify();
-    return this.#secret as Uint8Array;
+    return this.#secret as KeyObject;
   };
 }
 

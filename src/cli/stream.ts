@@ -5,6 +5,7 @@ import { AppError } from '../base/errors.ts';
 import type { Config } from '../config.ts';
 import { PublishKeys } from '../ingest/publish-keys.ts';
 import { isoTime } from '../packager/iso-time.ts';
+import { isStreamName } from '../stream/stream-name.ts';
 import {
   CONFIG_HELP,
   CONFIG_OPTIONS,
@@ -14,6 +15,7 @@ import {
   type CliContext,
   type Command,
 } from './command.ts';
+import { openControlClient } from './control-client.ts';
 import { reachableHost } from './reachable-host.ts';
 
 const ID_HELP = '  ID                the stream: letters, digits, - and _, at most 64';
@@ -93,6 +95,56 @@ export const streamShowSrt: Command = {
     return EXIT_CODES.ok;
   },
 };
+
+const RECORD_OPTIONS = {
+  ...CONFIG_OPTIONS,
+  from: { type: 'string' },
+  to: { type: 'string' },
+  id: { type: 'string' },
+  name: { type: 'string' },
+} as const;
+
+/** Makes a title of what is kept of a stream. The title alone goes to stdout, so that scripts can take it. */
+export const streamRecord: Command = {
+  name: 'stream record',
+  usage: 'STREAM [--from T] [--to T] [--id ID] [--name NAME]',
+  summary: 'make a title of what is kept of a live stream, without encoding anything again',
+  help: [
+    '  STREAM            the stream; live.dvrSeconds says how much of it is kept',
+    '  --from T          2026-11-23T07:15:00Z, or ms since the Unix epoch; not given: the first that is kept',
+    '  --to T            the same, where it ends; not given: now',
+    '  --id ID           its name in URLs: letters, digits, - and _, at most 64; not given: the stream and the time',
+    '  --name NAME       what people call it',
+    ...CONFIG_HELP,
+    '',
+    'The server must be running. Whole segments are taken: it may begin and end a segment early or late.',
+    'The id of the title goes to stdout, everything else to stderr.',
+  ],
+  async run(args, context) {
+    const { values, positionals } = parseCommandArgs(args, RECORD_OPTIONS, ['STREAM']);
+    const { config } = requireConfig(values, context);
+    const stream = positionals[0] ?? '';
+    if (!isStreamName(stream)) throw new AppError('STREAM_NAME_INVALID');
+    const client = await openControlClient(config);
+    const { from, to, id, name } = values;
+    const { json } = await client.call('POST', `/v1/streams/${stream}/recordings`, {
+      ...(from !== undefined && { from: timeOf(from) }),
+      ...(to !== undefined && { to: timeOf(to) }),
+      ...(id !== undefined && { id }),
+      ...(name !== undefined && { name }),
+    });
+    const title = json as { readonly id: string; readonly durationMs: number };
+    context.out(title.id);
+    const page = `http://${reachableHost(config.http.host)}:${config.http.port}/vod/${title.id}/`;
+    context.err(`${(title.durationMs / 1000).toFixed(1)} s recorded; it plays at ${page}`);
+    return EXIT_CODES.ok;
+  },
+};
+
+/** Digits alone are milliseconds; all else the server reads. */
+function timeOf(given: string): string | number {
+  return /^\d{1,15}$/.test(given) ? Number(given) : given;
+}
 
 /** Lists the streams that have a publish key. */
 export const streamList: Command = {

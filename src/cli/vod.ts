@@ -26,9 +26,11 @@ const ADD_OPTIONS = {
   title: { type: 'string' },
   name: { type: 'string' },
   ladder: { type: 'string' },
+  'content-aware': { type: 'boolean' },
   drm: { type: 'boolean' },
   'no-drm': { type: 'boolean' },
   sidecar: { type: 'string', multiple: true },
+  'allow-download': { type: 'boolean' },
   wait: { type: 'boolean' },
 } as const;
 
@@ -38,14 +40,17 @@ const POLL_MS = 500;
 /** Makes a title of a master. */
 export const vodAdd: Command = {
   name: 'vod add',
-  usage: 'FILE --title ID [--name NAME] [--ladder L] [--drm | --no-drm] [--sidecar FILE[:LANG] …] [--wait]',
+  usage:
+    'FILE --title ID [--name NAME] [--ladder L] [--content-aware] [--drm | --no-drm] [--sidecar FILE[:LANG] …] [--wait]',
   summary: 'make a title of a file: encode its ladder, package it, serve it',
   help: [
     '  FILE              the master, on this machine',
     '  --title ID        its name in URLs: letters, digits, - and _, at most 64',
     '  --name NAME       what people call it',
     '  --ladder L        one of the ladders of vod.ladder',
+    '  --content-aware   fit the bit rates of a ladder by name to the pictures, whatever vod.contentAware says',
     '  --drm, --no-drm   encrypt it or not, whatever drm.enabled says',
+    '  --allow-download  let viewers take renditions home: /vod/ID/download/RENDITION.mp4; not with encryption',
     '  --sidecar FILE    subtitles beside the master (SRT, WebVTT, TTML), with :LANG behind them; may be given again',
     '  --wait            show how far it is, and return when it is whole',
     ...CONFIG_HELP,
@@ -60,15 +65,16 @@ export const vodAdd: Command = {
       throw new AppError('CLI_USAGE', '--drm and --no-drm exclude each other');
     const client = await openControlClient(config);
     const master = resolve(context.cwd, positionals[0] ?? '');
+    const texts = (values.sidecar ?? []).map((given) => textOf(given, context.cwd));
+    // Before anything is handed over: what is refused leaves nothing behind.
+    for (const file of [master, ...texts.map((text) => text.file)]) await requireFile(file);
     const upload = await handOver(master, config);
     const sidecars = await Promise.all(
-      (values.sidecar ?? []).map(async (given) => {
-        const { file, language } = sidecarOf(given, context.cwd);
-        const format = sidecarKind(file);
-        if (format === undefined)
-          throw new AppError('CLI_USAGE', `${file} is not SubRip, WebVTT or TTML by its name`);
-        return { ...(await handOver(file, config)), language, format };
-      }),
+      texts.map(async ({ file, language, format }) => ({
+        ...(await handOver(file, config)),
+        language,
+        format,
+      })),
     );
     const { json } = await client
       .call('POST', '/v1/assets', {
@@ -76,8 +82,10 @@ export const vodAdd: Command = {
         upload: upload.id,
         ...(values.name !== undefined && { name: values.name }),
         ...(values.ladder !== undefined && { ladder: values.ladder }),
+        ...(values['content-aware'] && { contentAware: true }),
         ...(values.drm && { protect: true }),
         ...(values['no-drm'] && { protect: false }),
+        ...(values['allow-download'] && { allowDownload: true }),
         sidecars: sidecars.map(({ id, language, format }) => ({ upload: id, language, format })),
       })
       .catch(async (error: unknown) => {
@@ -95,6 +103,21 @@ export const vodAdd: Command = {
   },
 };
 
+/** A file of subtitles as it was given, with what is known of it by its name. */
+function textOf(given: string, cwd: string) {
+  const { file, language } = sidecarOf(given, cwd);
+  const format = sidecarKind(file);
+  if (format === undefined)
+    throw new AppError('CLI_USAGE', `${file} is not SubRip, WebVTT or TTML by its name`);
+  return { file, language, format };
+}
+
+async function requireFile(file: string): Promise<number> {
+  const info = await stat(file).catch(() => undefined);
+  if (!info?.isFile()) throw new AppError('VOD_MASTER_MISSING', `${file} is no file`);
+  return info.size;
+}
+
 /** `FILE:LANG`; a colon that no language follows is the file's own. */
 function sidecarOf(
   given: string,
@@ -109,11 +132,10 @@ async function handOver(
   master: string,
   config: Config,
 ): Promise<{ readonly id: string; readonly path: string }> {
-  const info = await stat(master).catch(() => undefined);
-  if (!info?.isFile()) throw new AppError('VOD_MASTER_MISSING', `${master} is no file`);
+  const sizeBytes = await requireFile(master);
   const folder = uploadsFolder(config);
   const id = randomBytes(16).toString('base64url');
-  const path = join(folder, uploadName(id, info.size));
+  const path = join(folder, uploadName(id, sizeBytes));
   try {
     await link(master, path);
   } catch {
@@ -138,10 +160,15 @@ async function watch(
 ): Promise<ExitCode> {
   let job = first;
   let playable = false;
+  const told = new Set<string>();
   const meter = new Meter(context);
   // The last pieces are encoded a moment before they are packaged.
   while (job.state === 'running' || (job.state === 'done' && !(await isWhole(client, job.title)))) {
     meter.show(job);
+    for (const note of job.notes.filter((each) => !told.has(each))) {
+      told.add(note);
+      meter.say(note);
+    }
     if (!playable && job.progress > 0 && (await isPlayable(client, job.title))) {
       playable = true;
       meter.say(`its beginning can be played: ${page}`);

@@ -55,6 +55,9 @@ export function checkConfig(config: Config, draft: ConfigDraft): void {
   if (config.vod.queue === 'redis' && config.state.driver !== 'redis') {
     refuse('vod.queue', 'servers that share the work must share the state, too: set state.driver to redis');
   }
+  if (!config.vod.work && config.vod.queue !== 'redis') {
+    refuse('vod.work', 'nobody else could do the work: leave it true, or set vod.queue to redis');
+  }
   checkLicense(config, refuse);
   checkVendors(config, refuse);
   checkViewers(config, refuse);

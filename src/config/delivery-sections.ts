@@ -93,7 +93,25 @@ export const deliverySections = {
       { min: 1, max: 60 },
       'Video frames in one CMAF chunk; 1 gives the lowest latency, more gives less overhead.',
     ),
-    windowSeconds: integer(60, { min: 6, max: 3600 }, 'How far back playlists reach.'),
+    windowSeconds: integer(
+      60,
+      { min: 6, max: 3600 },
+      'How far back playlists reach, and how much of a stream is in memory.',
+    ),
+    dvrSeconds: integer(
+      0,
+      { min: 0, max: 86_400 },
+      'How far back viewers may go: what is older than `live.windowSeconds` is in storage (`storage.*`), under the same URLs. 0: no further than the window.',
+    ),
+    record: flag(
+      false,
+      'Keep every broadcast, and make a title of it, without encoding anything again, when it ends.',
+    ),
+    recordingsKeptHours: integer(
+      0,
+      { min: 0, max: 87_600 },
+      'Titles that were made of broadcasts go after so many hours. 0: they stay.',
+    ),
     graceMs: integer(
       30_000,
       { min: 0, max: MAX_MS },

@@ -125,6 +125,13 @@ describe('what is refused', () => {
       ['headwater.yaml:1:14 log.level: expected one of debug, info, warn, error, silent, not "loud"'],
     ],
     [
+      'a server that works on no titles, with nobody else to do it',
+      { yaml: 'vod:\n  work: false\n' },
+      [
+        'headwater.yaml:2:9 vod.work: nobody else could do the work: leave it true, or set vod.queue to redis',
+      ],
+    ],
+    [
       'a key without a value',
       { yaml: 'http:\n  port:\n' },
       ['headwater.yaml:2:8 http.port: expected a whole number from 0 to 65535, not nothing'],

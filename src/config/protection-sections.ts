@@ -119,7 +119,7 @@ export const protectionSections = {
     tokenAlgorithm: choice(
       ['HS256', 'ES256', 'EdDSA'],
       'EdDSA',
-      'What new keys of our own tokens sign with; keys change after 30 days. HS256 is the cheapest and only for this server to check.',
+      'What new keys of our own tokens sign with; keys change after 30 days, but not where servers share a Redis. HS256 is the cheapest and only for this server to check.',
     ),
     maxSessions: integer(
       3,

@@ -1,4 +1,4 @@
-import { choice, flag, optionalUrl, text } from './field.ts';
+import { choice, flag, integer, optionalUrl, text } from './field.ts';
 import type { Section } from './schema.ts';
 
 /** Configuration of where sessions, resume positions, leases and messages between servers are kept. */
@@ -40,6 +40,11 @@ export const stateSection = {
         'headwater:',
         'Before every key and channel, so that several installations can share one Redis: at most 32 letters, digits and `_`, `:`, `.`, `-`.',
         { optional: true },
+      ),
+      minReplicas: integer(
+        0,
+        { min: 0, max: 5 },
+        'So many replicas of Redis must have what is acknowledged; with too few, writes are refused. 0: a failover may lose the last moment.',
       ),
     },
     dynamodb: {

@@ -54,7 +54,7 @@ export const viewerSection = {
     ),
     entitlement: {
       url: optionalUrl(
-        'Back end that is asked at the start of each session what the user may play, besides its token and the catalogue; no answer is no. Empty: nobody is asked.',
+        'Back end that is asked what the user may play, besides its token and the catalogue: at the start of each session, where no answer is no, and while it plays (heartbeats), as far as its last answer does not count any more. Empty: nobody is asked.',
       ),
       secretPath: text(
         '',
@@ -75,6 +75,11 @@ export const viewerSection = {
         60,
         { min: 0, max: 86_400 },
         'How long an answer counts for the same user and title, unless it says less (`ttlSeconds`); a no counts 10 s at most.',
+      ),
+      graceSeconds: integer(
+        3600,
+        { min: 0, max: 86_400 },
+        'While the back end does not answer, a session that plays goes on for so long after its last yes; then it ends. New ones are refused.',
       ),
       maxCached: integer(
         100_000,

@@ -26,6 +26,10 @@ export const vodSection = {
       'medium',
       'How much time encoding may take to save bits at the same quality.',
     ),
+    contentAware: flag(
+      false,
+      'Whether the bit rates of a ladder by name are fitted to each title: a quick look at its pictures before the first piece tells how few bits do, by VMAF where ffmpeg has libvmaf, else by SSIM.',
+    ),
     segmentMs: integer(4000, { min: 1000, max: 10_000 }, 'Length of a segment of a title.'),
     pieceSeconds: integer(
       12,
@@ -56,6 +60,10 @@ export const vodSection = {
       0,
       { min: 0, max: 256 },
       'Jobs of titles that this server works on at once, beside live streams, for which it steps back. 0: one for every core.',
+    ),
+    work: flag(
+      true,
+      'Whether this server works on titles itself. false (with vod.queue: redis): it takes masters, puts titles together and serves them, and `headwater worker` on other machines does the encoding.',
     ),
     ffprobe: text('ffprobe', 'The program masters are looked at with: a name looked up in PATH, or a path.'),
     probeTimeoutMs: integer(

@@ -5,6 +5,7 @@ import { type AdminAccess, COMMON_HEADERS, problem } from './admin-access.ts';
 import { type DocumentedApi, OPENAPI_PATH, renderOpenApi } from './openapi.ts';
 import { JOB_EVENTS_PATH, type JobEvents } from './job-events.ts';
 import { CONTROL_ROUTES, type CallResult, type ControlRoute, type ControlServices } from './routes.ts';
+import { RECORDING_ROUTES } from './recording-routes.ts';
 import { TITLE_ROUTES } from './title-routes.ts';
 
 /** Longest path that is looked at. */
@@ -31,7 +32,11 @@ const JSON_HEADERS = headerBlock([['Content-Type', 'application/json'], ...COMMO
 /** The control API, health and readiness over HTTP. */
 export function createControlApi(options: ControlApiOptions): HttpHandler {
   const { access, services, jobEvents } = options;
-  const routes = services.titles ? [...CONTROL_ROUTES, ...TITLE_ROUTES] : CONTROL_ROUTES;
+  const routes = [
+    ...CONTROL_ROUTES,
+    ...(services.recordings ? RECORDING_ROUTES : []),
+    ...(services.titles ? TITLE_ROUTES : []),
+  ];
   const document = jsonAnswer({
     status: 200,
     json: renderOpenApi(routes, options.version, options.documented),

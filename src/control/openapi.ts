@@ -1,4 +1,5 @@
 import type { ControlRoute } from './routes.ts';
+import { RECORDING_SCHEMAS } from './recording-routes.ts';
 import { TITLE_SCHEMAS } from './title-schemas.ts';
 
 /** The path the document itself is served under. */
@@ -146,7 +147,7 @@ export function renderOpenApi(
     info: { title: 'Headwater control API', version },
     paths,
     components: {
-      schemas: { ...SCHEMAS, ...TITLE_SCHEMAS, ...others.schemas },
+      schemas: { ...SCHEMAS, ...TITLE_SCHEMAS, ...RECORDING_SCHEMAS, ...others.schemas },
       securitySchemes: {
         adminToken: {
           type: 'http',

@@ -1,5 +1,6 @@
 import { AppError } from '../base/errors.ts';
 import { isStreamName } from '../stream/stream-name.ts';
+import type { RecordingKeeper } from './recording-status.ts';
 import type { TitleKeeper } from './title-status.ts';
 import { renderStream, type KeyKeeper, type StreamDirectory, type StreamStatus } from './stream-status.ts';
 
@@ -9,6 +10,8 @@ export interface ControlServices {
   readonly keys: KeyKeeper;
   /** Undefined: there is no VOD here. */
   readonly titles?: TitleKeeper | undefined;
+  /** Undefined: nothing is kept of live streams here. */
+  readonly recordings?: RecordingKeeper | undefined;
   /** Sentences on what keeps the server from doing its work; empty when it is ready. */
   readonly problems: () => readonly string[];
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exchange, FakeRequest, FakeResponse } from '../../test/support/fake-exchange.ts';
+import { FakeKeys } from '../../test/support/fake-keys.ts';
 import { MadeTitles } from '../../test/support/made-titles.ts';
 import { until } from '../../test/support/until.ts';
 import { titleKeeper } from '../app/title-keeper.ts';
@@ -72,6 +73,17 @@ const json = (response: FakeResponse) => JSON.parse(response.text()) as Record<s
 const film = () => ({ title: 'film', name: 'A film', path: join(folder, 'film.mov') });
 
 describe('titles in the control API', () => {
+  it('tell what a person should know of them, also how a ladder was fitted to the pictures', async () => {
+    made.plan = { ...made.plan, contentAware: true, notes: ['Stream 9 is left out.'] };
+    expect((await call('POST', '/v1/assets', { ...film(), contentAware: 1 })).status).toBe(400);
+    const added = await call('POST', '/v1/assets', { ...film(), contentAware: true });
+    const { id } = json(added) as unknown as { id: string };
+    expect(json(await call('GET', `/v1/jobs/${id}`))['notes']).toEqual(['Stream 9 is left out.']);
+    const notes = ['The pictures are easy, by SSIM: 720p 2.0 -> 1.0 Mb/s: 50 % less.'];
+    made.queue.finish(id, 'complexity', { metric: 'ssim', rungs: [], notes });
+    expect(json(await call('GET', `/v1/jobs/${id}`))['notes']).toEqual(['Stream 9 is left out.', ...notes]);
+  });
+
   it('are made, seen to grow, listed and taken away', async () => {
     const added = await call('POST', '/v1/assets', film());
     expect(added.status).toBe(202);
@@ -116,8 +128,20 @@ describe('titles in the control API', () => {
     ['a path with a zero byte', { title: 'film', path: '/x\0y' }],
     ['sidecars that are no list', { title: 'film', path: '/x', sidecars: 'no' }],
     ['a bad title', { title: '../film', path: '/x' }],
+    ['a wish for downloads that is neither', { title: 'film', path: '/x', allowDownload: 'yes' }],
   ])('are refused with %s', async (_what, body) => {
     expect((await call('POST', '/v1/assets', body)).status).toBe(400);
+  });
+
+  it('are for download when that is wished, and not encrypted', async () => {
+    made.encryption = () => ({ keys: new FakeKeys(300_000), clearAudio: false });
+    const refused = await call('POST', '/v1/assets', { ...film(), allowDownload: true, protect: true });
+    expect([refused.status, json(refused)['code']]).toEqual([400, 'VOD_TITLE_INVALID']);
+    const added = await call('POST', '/v1/assets', { ...film(), allowDownload: true });
+    const { id } = json(added) as unknown as { id: string };
+    await made.doAll(id);
+    await until(async () => (await made.catalogue.find('film'))?.state === 'complete', 'it is whole');
+    expect((await made.catalogue.find('film'))?.isDownloadable).toBe(true);
   });
 
   it('are nobody’s business without the admin token', async () => {

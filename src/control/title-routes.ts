@@ -118,7 +118,9 @@ function required(titles: TitleKeeper | undefined): TitleKeeper {
   return titles;
 }
 
-const FIELDS = new Set(['title', 'name', 'path', 'upload', 'sidecars', 'protect', 'ladder']);
+const FIELDS = new Set([
+  ...['title', 'name', 'path', 'upload', 'sidecars', 'protect', 'ladder', 'allowDownload', 'contentAware'],
+]);
 const MAX_SIDECARS = 64;
 
 /** @throws AppError HTTP_BAD_REQUEST */
@@ -126,8 +128,12 @@ function parseNewTitle(body: unknown): NewTitle {
   if (!isObject(body)) throw bad('the body must be a JSON object');
   const unknown = Object.keys(body).find((name) => !FIELDS.has(name));
   if (unknown !== undefined) throw bad(`there is no field ${JSON.stringify(unknown)}`);
-  const { sidecars = [], protect } = body;
+  const { sidecars = [], protect, allowDownload, contentAware } = body;
   if (protect !== undefined && typeof protect !== 'boolean') throw bad('protect must be true or false');
+  if (allowDownload !== undefined && typeof allowDownload !== 'boolean')
+    throw bad('allowDownload must be true or false');
+  if (contentAware !== undefined && typeof contentAware !== 'boolean')
+    throw bad('contentAware must be true or false');
   if (!Array.isArray(sidecars) || sidecars.length > MAX_SIDECARS) throw bad('sidecars must be a list');
   return {
     id: text(body, 'title') ?? '',
@@ -142,7 +148,9 @@ function parseNewTitle(body: unknown): NewTitle {
       };
     }),
     isProtected: protect,
+    allowDownload,
     ladder: text(body, 'ladder'),
+    contentAware,
   };
 }
 
@@ -177,7 +185,8 @@ function bad(why: string): AppError {
   return new AppError('HTTP_BAD_REQUEST', why);
 }
 
-function renderTitle({ isProtected, ...title }: TitleStatus): object {
+/** `Title` in the document. */
+export function renderTitle({ isProtected, ...title }: TitleStatus): object {
   const { id } = title;
   return {
     ...title,

@@ -42,8 +42,18 @@ export const TITLE_SCHEMAS: Readonly<Record<string, object>> = {
       },
       protect: { ...boolean, description: 'Whether it is encrypted; as drm.enabled says if not said' },
       ladder: { ...string, description: 'Instead of the configured ladder' },
+      contentAware: {
+        ...boolean,
+        description:
+          'Whether a ladder by name is fitted to the pictures; as vod.contentAware says if not said',
+      },
+      allowDownload: {
+        ...boolean,
+        description:
+          'Whether viewers may take renditions home as files: `/vod/<title>/download/<rendition>.mp4`',
+      },
     },
-    ['name', 'path', 'upload', 'sidecars', 'protect', 'ladder'],
+    ['allowDownload', 'contentAware', 'name', 'path', 'upload', 'sidecars', 'protect', 'ladder'],
   ),
   Title: object({
     id: string,
@@ -85,6 +95,10 @@ export const TITLE_SCHEMAS: Readonly<Record<string, object>> = {
     etaSeconds: nullable(integer),
     addedMs: integer,
     endedMs: nullable(integer),
+    notes: {
+      ...list(string),
+      description: 'What is left out and why, how its ladder was fitted (the latter not in lists of jobs)',
+    },
     error: nullable(
       object({ code: { ...string, description: 'Stable, see docs/errors.md' }, message: string }),
     ),

@@ -31,6 +31,8 @@ export interface JobView {
   readonly addedMs: number;
   readonly endedMs: number | undefined;
   readonly error: { readonly code: string; readonly message: string } | undefined;
+  /** Sentences for people. */
+  readonly notes: readonly string[];
 }
 
 /** A file on the server, or one that was uploaded. */
@@ -51,7 +53,10 @@ export interface NewTitle {
   readonly master: FileChoice;
   readonly sidecars: readonly NewSidecar[];
   readonly isProtected: boolean | undefined;
+  readonly allowDownload: boolean | undefined;
   readonly ladder: string | undefined;
+  /** Whether the ladder is fitted to the pictures; undefined: as configured. */
+  readonly contentAware?: boolean | undefined;
 }
 
 /** What the control API asks of VOD. Rejections are AppErrors of VOD_, JOB_ and STORAGE_. */

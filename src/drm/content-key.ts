@@ -76,8 +76,12 @@ export interface KeyEntry {
 
 /** What the licence server may ask of the keys. It never learns a key that policy has not granted. */
 export interface KeyDirectory {
-  /** Undefined: no key of ours. Says nothing about whether it may be given out now: see {@link isObtainable}. */
-  find(kid: Uint8Array): KeyEntry | undefined;
+  /**
+   * Undefined: no key of ours. Says nothing about whether it may be given out now: see {@link isObtainable}. The key of a live
+   * stream may also belong to titles that were recorded of it: `owner`'s own entry comes first then. Whoever asks must look
+   * whose it is.
+   */
+  find(kid: Uint8Array, owner?: KeyOwner): KeyEntry | undefined;
   /**
    * The keys of an owner that may be given out at `nowMs`: of periods that begin within the lead time, and of old ones
    * until their media has left every window and the longest licence is over. Oldest period first, then by tier.
@@ -85,6 +89,6 @@ export interface KeyDirectory {
   obtainable(owner: KeyOwner, nowMs: number): readonly KeyEntry[];
   /** Whether this key is one of those, without listing them. */
   isObtainable(entry: KeyEntry, nowMs: number): boolean;
-  /** @throws AppError DRM_KEYS_UNAVAILABLE */
+  /** The key, as long as the owner of the entry has it. @throws AppError DRM_KEYS_UNAVAILABLE */
   unwrap(entry: KeyEntry): Promise<ContentKey>;
 }

@@ -44,6 +44,11 @@ export interface ContentKeysDeps {
   readonly metrics: Metrics;
   /** Cryptographically strong. */
   readonly randomBytes: (size: number) => Uint8Array;
+  /**
+   * Whether media of that time is still kept, so that the keys of it must be too, though nobody may get them any more: a
+   * recording may be made of it. True also while that cannot be told yet. Default: never.
+   */
+  readonly isNeeded?: ((owner: KeyOwner, period: CryptoPeriod) => boolean) | undefined;
   /** A key server elsewhere, if keys come from there; then `prepare` must have been awaited before `key`. */
   readonly source?: KeySource | undefined;
   readonly disk?: DiskCalls;
@@ -142,7 +147,7 @@ export interface ForeignKeyRequest {
  */
 export class ContentKeys implements KeyDirectory {
   readonly #options: ContentKeysOptions;
-  readonly #deps: Pick<ContentKeysDeps, 'clock' | 'log'> & KeyParts;
+  readonly #deps: Pick<ContentKeysDeps, 'clock' | 'log' | 'isNeeded'> & KeyParts;
   readonly #vault: KeyVault;
   readonly #metrics: DrmMetrics;
   readonly #lanes: IvLanes;
@@ -162,11 +167,11 @@ export class ContentKeys implements KeyDirectory {
   /** Use {@link openContentKeys}. */
   constructor(
     options: ContentKeysOptions,
-    { clock, log }: Pick<ContentKeysDeps, 'clock' | 'log'>,
+    { clock, log, isNeeded }: Pick<ContentKeysDeps, 'clock' | 'log' | 'isNeeded'>,
     { store, keyring, vault, scan, metrics }: OpenedParts,
   ) {
     this.#options = options;
-    this.#deps = { clock, log, store, keyring };
+    this.#deps = { clock, log, isNeeded, store, keyring };
     this.#vault = vault;
     this.#metrics = metrics;
     this.#lanes = new IvLanes(store);
@@ -203,8 +208,53 @@ export class ContentKeys implements KeyDirectory {
     return this.#vault.obtainForeign(owner, slot, tier);
   }
 
-  find(kid: Uint8Array): KeyEntry | undefined {
-    const found = this.#vault.index.find(kid);
+  /**
+   * Gives a title keys of the live stream that it was recorded of: exactly these, under their KIDs and tiers, for as long as
+   * it is there. The stream itself has them no longer by it. Those that the title has already stay. What it got of them
+   * before a failure it keeps, until {@link release}.
+   * @throws AppError DRM_KEYS_UNAVAILABLE also when the stream has not all of them (any more)
+   */
+  async adopt(from: KeyOwner, title: string, kids: readonly Uint8Array[]): Promise<void> {
+    const owner: KeyOwner = { kind: 'vod', id: title };
+    folderOf(owner);
+    const { index } = this.#vault;
+    if (kids.some((kid) => !index.ownedBy(from, kid))) {
+      // Another process may have made them.
+      await this.#refreshKeks();
+      await this.#attempt('read', () => this.#scan.run());
+    }
+    for (const kid of kids) {
+      if (index.ownedBy(owner, kid)) continue;
+      const found = index.ownedBy(from, kid);
+      if (!found) throw unavailable('a content key of this recording is not there any more');
+      await this.#vault.adopt(owner, found);
+    }
+  }
+
+  /** The titles that have keys of live streams. */
+  adopters(): readonly string[] {
+    const titles = new Set<string>();
+    for (const { adopted, owner } of this.#vault.index.all()) if (adopted) titles.add(owner.id);
+    return [...titles];
+  }
+
+  /** A title has the keys of live streams no more. Idempotent. @throws AppError DRM_KEYS_UNAVAILABLE */
+  async release(title: string): Promise<void> {
+    const folder = folderOf({ kind: 'vod', id: title });
+    const { store } = this.#deps;
+    try {
+      for (const slot of await store.slots(folder)) {
+        const found = await store.load({ folder, slot });
+        if (found && 'set' in found && found.set.adopted) await store.remove(found.set);
+      }
+    } catch (cause) {
+      throw unavailable('content keys of a title cannot be deleted', cause);
+    }
+    for (const set of [...this.#vault.index.slots(folder).values()]) if (set.adopted) this.#vault.drop(set);
+  }
+
+  find(kid: Uint8Array, owner?: KeyOwner): KeyEntry | undefined {
+    const found = this.#vault.index.find(kid, owner);
     return found && entryOf(found);
   }
 
@@ -219,7 +269,7 @@ export class ContentKeys implements KeyDirectory {
   }
 
   async unwrap(entry: KeyEntry): Promise<ContentKey> {
-    const found = this.#vault.index.find(entry.kid);
+    const found = this.#vault.index.ownedBy(entry.owner, entry.kid);
     if (found === undefined) throw unavailable('this content key is not there any more');
     if (!this.#deps.keyring.has(found.stored.wrapped.kekId)) await this.#refreshKeks();
     return this.#vault.open(found);
@@ -282,6 +332,7 @@ export class ContentKeys implements KeyDirectory {
     const beforeMs = this.#deps.clock.wallMs() - RETIREMENT_MARGIN_MS;
     for (const set of [...this.#vault.index.all()]) {
       if (set.owner.kind !== 'live' || refusedFromMs(set.period, this.#options) > beforeMs) continue;
+      if (this.#deps.isNeeded?.(set.owner, set.period) ?? false) continue;
       await this.#deps.store.remove(set);
       this.#vault.drop(set);
       this.#lanes.forget(set);

@@ -8,6 +8,7 @@ export type KeyFailure = 'make' | 'open' | 'prepare' | 'read' | 'rewrap' | 'reti
 export class DrmMetrics {
   readonly made: Counter<'when'>;
   readonly retired: Counter;
+  readonly adopted: Counter;
   readonly failures: Counter<'what'>;
   readonly sets: Gauge;
   readonly damaged: Gauge;
@@ -22,6 +23,10 @@ export class DrmMetrics {
     this.retired = metrics.counter(
       'drm_key_sets_retired_total',
       'Sets of content keys deleted after their time.',
+    );
+    this.adopted = metrics.counter(
+      'drm_keys_adopted_total',
+      'Content keys of live streams that titles recorded of them got as their own.',
     );
     this.failures = metrics.counter(
       'drm_key_failures_total',

@@ -28,6 +28,11 @@ export interface KeySet {
   readonly keys: readonly StoredKey[];
   /** A key under a KID that somebody else chose: beside the set of its period, not in its place. */
   readonly foreign: boolean;
+  /**
+   * A foreign key that its first owner, a live stream, has too: a title that was recorded of it has it as its own, wrapped
+   * anew, without an end.
+   */
+  readonly adopted: boolean;
 }
 
 /** The place of a set among those of its owner; two sets of one place cannot both exist. */
@@ -76,7 +81,7 @@ export function slotOf({ period, scheme, keys, foreign }: KeySet): KeySlot {
  * unwrap any more.
  */
 export function wrapContext(
-  set: Pick<KeySet, 'owner' | 'period' | 'scheme'>,
+  set: Pick<KeySet, 'owner' | 'period' | 'scheme' | 'adopted'>,
   key: Omit<StoredKey, 'wrapped'>,
 ): Uint8Array {
   const { owner, period, scheme } = set;
@@ -91,13 +96,14 @@ export function wrapContext(
     period.startMs,
     period.endMs,
     key.systems?.map(systemJson) ?? null,
+    ...(set.adopted ? ['adopted'] : []),
   ];
   return Buffer.from(JSON.stringify(bound));
 }
 
 /** As {@link parseKeySet} reads it. */
 export function renderKeySet(set: KeySet): string {
-  const { owner, period, scheme, foreign } = set;
+  const { owner, period, scheme, foreign, adopted } = set;
   const keys = set.keys.map(({ tier, kid, wrapped, systems }) => ({
     tier,
     kid: kidText(kid),
@@ -105,7 +111,8 @@ export function renderKeySet(set: KeySet): string {
     wrapped: base64(wrapped.sealed),
     ...(systems === undefined ? {} : { systems: systems.map(systemJson) }),
   }));
-  return `${JSON.stringify({ format: FORMAT, owner, period, scheme, foreign, keys }, undefined, 1)}\n`;
+  const kind = adopted ? { foreign, adopted } : { foreign };
+  return `${JSON.stringify({ format: FORMAT, owner, period, scheme, ...kind, keys }, undefined, 1)}\n`;
 }
 
 /** Reads the file of a set; undefined when it is not whole or not one. Never throws. */
@@ -121,12 +128,14 @@ export function parseKeySet(text: string): KeySet | undefined {
   const period = parsePeriod(whole?.['period']);
   const scheme = whole?.['scheme'];
   const foreign = whole?.['foreign'];
+  const adopted = whole?.['adopted'] ?? false;
   const keys = parseKeys(whole?.['keys']);
   if (whole?.['format'] !== FORMAT || !owner || !period || !keys || typeof foreign !== 'boolean')
     return undefined;
   if (scheme !== 'cbcs' && scheme !== 'cenc') return undefined;
   if (foreign && keys.length !== 1) return undefined;
-  return { owner, period, scheme, foreign, keys };
+  if (typeof adopted !== 'boolean' || (adopted && !(foreign && owner.kind === 'vod'))) return undefined;
+  return { owner, period, scheme, foreign, adopted, keys };
 }
 
 function parseOwner(read: unknown): KeyOwner | undefined {

@@ -4,6 +4,7 @@ import type { ContentKey, KeyOwner } from './content-key.ts';
 import type { DrmMetrics } from './drm-metrics.ts';
 import { unavailable } from './durable-files.ts';
 import { type IndexedKey, KeyIndex } from './key-index.ts';
+import { ENDLESS_MS } from './crypto-period.ts';
 import { type KeySet, type KeySlot, slotName, slotOf, wrapContext } from './key-set.ts';
 import type { KeySetStore } from './key-set-store.ts';
 import type { KeySource } from './key-source.ts';
@@ -80,6 +81,26 @@ export class KeyVault {
     const [stored] = set.keys;
     if (stored?.tier !== tier) throw unavailable('this KID belongs to another tier');
     return this.open({ set, stored });
+  }
+
+  /**
+   * Makes a key that another owner has `owner`'s own as well, wrapped anew, from its time on without an end. One that it has
+   * already stays as it is.
+   * @throws AppError DRM_KEYS_UNAVAILABLE
+   */
+  async adopt(owner: KeyOwner, found: IndexedKey): Promise<void> {
+    const { kid, tier } = found.stored;
+    const { scheme, period } = found.set;
+    const slot = { period: { ...period, endMs: ENDLESS_MS }, scheme, tiers: [tier], foreignKid: kid };
+    if (this.#known(owner, slot)) return;
+    try {
+      const draft = this.#wrapped(owner, slot, [this.open(found)], true);
+      this.#stored(await this.#deps.store.create(draft), draft);
+    } catch (error) {
+      this.#deps.metrics.failures.inc({ what: 'make' });
+      throw error;
+    }
+    this.#deps.metrics.adopted.inc();
   }
 
   /**
@@ -195,9 +216,14 @@ export class KeyVault {
     throw unavailable('the key file has a KID of another stream or title');
   }
 
-  #wrapped(owner: KeyOwner, { period, scheme, foreignKid }: KeySlot, parts: readonly KeyParts[]): KeySet {
+  #wrapped(
+    owner: KeyOwner,
+    { period, scheme, foreignKid }: KeySlot,
+    parts: readonly KeyParts[],
+    adopted = false,
+  ): KeySet {
     this.#refuseAtLimit();
-    const identity = { owner, period, scheme };
+    const identity = { owner, period, scheme, adopted };
     const keys = parts.map((key) => {
       const { tier, kid, systems } = key;
       const wrapped = this.#deps.wrapper.wrap(sealable(key), wrapContext(identity, { tier, kid, systems }));
@@ -226,7 +252,7 @@ export class KeyVault {
     if (this.#deps.wrapper.has(stored.wrapped.kekId)) return found;
     const onDisk = this.#deps.store.findSync(set.owner, slotOf(set));
     if (!onDisk || 'damaged' in onDisk || !this.take(onDisk.set)) return found;
-    return this.index.find(stored.kid) ?? found;
+    return this.index.ownedBy(set.owner, stored.kid) ?? found;
   }
 
   #counted<T>(what: 'make' | 'open' | 'read', call: () => T): T {

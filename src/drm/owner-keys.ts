@@ -82,7 +82,7 @@ export class LocalOwnerKeys implements OwnerKeys {
   }
 
   ivLane(key: ContentKey): Uint8Array {
-    const found = this.#vault.index.find(key.kid);
+    const found = this.#vault.index.ownedBy(this.owner, key.kid);
     const open = [...this.#open.values()].find(({ set }) =>
       set.keys.some(({ kid }) => kidHex(kid) === kidHex(key.kid)),
     );

@@ -1,7 +1,7 @@
 import { checkHeaderEntries, type RenderedHeaders, renderedHeaders } from './header-block.ts';
 import type { CutReason, HttpMetrics } from './http-metrics.ts';
 import { problemAnswer } from './problem.ts';
-import type { BodyStream, HeaderBlock, HttpAnswer, HttpResponse } from './types.ts';
+import type { BodyStream, HeaderBlock, HttpAnswer, HttpResponse, PiecedAnswer } from './types.ts';
 
 /** An answer after all checks, as a driver sends it. */
 export interface PreparedAnswer {
@@ -19,6 +19,14 @@ export interface AnsweringDeps {
   readonly metrics: HttpMetrics;
   /** Takes what an onAbort callback throws: a fault of ours. */
   readonly reportFault: (error: unknown) => void;
+}
+
+/** A body of known length in progress. */
+export interface SizedBody {
+  /** Resolves when the peer has taken the bytes and there is room for more, or when it has gone. */
+  write(piece: Uint8Array): Promise<void>;
+  /** All of it was written. */
+  end(): void;
 }
 
 const NO_ENTRIES: NonNullable<HttpAnswer['extra']> = [];
@@ -70,6 +78,33 @@ export abstract class AnsweringSide implements HttpResponse {
     this.#state = 'answering';
     this.metrics.answered(answer.status);
     this.writeWhole(prepared);
+  }
+
+  async sendPieces({ sizeBytes, pieces, ...answer }: PiecedAnswer): Promise<void> {
+    if (this.#state !== 'waiting') return;
+    const prepared = { ...this.#prepare(answer), contentLength: sizeBytes };
+    this.#state = 'answering';
+    this.metrics.answered(answer.status);
+    if (this.#isHead || sizeBytes === 0) return this.writeWhole(prepared);
+    try {
+      await this.#pump(pieces, sizeBytes, this.beginSized(prepared));
+    } catch (error) {
+      this.#reportFault(error);
+      if (this.pending) this.destroy();
+    }
+  }
+
+  async #pump(pieces: AsyncIterable<Uint8Array>, sizeBytes: number, body: SizedBody): Promise<void> {
+    let leftBytes = sizeBytes;
+    for await (const piece of pieces) {
+      if (!this.pending) return;
+      leftBytes -= piece.length;
+      if (leftBytes < 0) break;
+      if (piece.length > 0) await body.write(piece);
+    }
+    if (!this.pending) return;
+    if (leftBytes !== 0) throw new Error('a body has another length than was said');
+    body.end();
   }
 
   open(status: number, headers: HeaderBlock): BodyStream {
@@ -126,6 +161,8 @@ export abstract class AnsweringSide implements HttpResponse {
 
   protected abstract writeWhole(answer: PreparedAnswer): void;
   protected abstract beginStream(status: number, headers: RenderedHeaders): BodyStream;
+  /** Sends the head of an answer whose body follows; `contentLength` is above 0. */
+  protected abstract beginSized(answer: PreparedAnswer): SizedBody;
   /** Runs once, when the answer is complete or lost. */
   protected abstract released(): void;
 

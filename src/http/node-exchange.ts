@@ -1,7 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { AnsweringSide, type AnsweringDeps, bodyParts, type PreparedAnswer } from './answering-side.ts';
+import {
+  AnsweringSide,
+  type AnsweringDeps,
+  bodyParts,
+  type PreparedAnswer,
+  type SizedBody,
+} from './answering-side.ts';
 import type { RenderedHeaders } from './header-block.ts';
 import { announcesBody, readBody, readPieces } from './node-body.ts';
 import { resetSocket } from './reset-socket.ts';
@@ -139,6 +145,30 @@ export class NodeResponse extends AnsweringSide {
     this.#res.writeHead(status, pairs);
     this.#res.flushHeaders();
     return new NodeBodyStream(this, this.#res, this.#deps.maxBacklogBytes);
+  }
+
+  protected beginSized({ status, headers, extra, contentLength }: PreparedAnswer): SizedBody {
+    const pairs = [...headers.pairs, ...extra.flat(), 'Content-Length', String(contentLength)];
+    if (this.#mustClose() || (announcesBody(this.#message) && !this.#message.complete)) {
+      pairs.push('Connection', 'close');
+    }
+    this.#res.writeHead(status, pairs);
+    return {
+      write: (piece) => this.#writeTaken(piece),
+      end: () => void this.#res.end(),
+    };
+  }
+
+  #writeTaken(piece: Uint8Array): Promise<void> {
+    const res = this.#res;
+    if (res.write(piece)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        res.off('drain', settle).off('close', settle);
+        resolve();
+      };
+      res.on('drain', settle).on('close', settle);
+    });
   }
 
   #mustClose(): boolean {

@@ -45,6 +45,18 @@ export interface HttpAnswer {
   readonly extra?: readonly (readonly [name: string, value: string])[];
 }
 
+/** An answer whose body is made while it is sent: of a length that is known, and too long to be held. */
+export interface PiecedAnswer extends Omit<HttpAnswer, 'body'> {
+  /** Of the body: its Content-Length. */
+  readonly sizeBytes: number;
+  /**
+   * The body. The next piece is asked for when the peer has taken the one before, so that one reader holds one piece; nothing is
+   * asked for HEAD. It is returned from early when the peer goes. Should it fail, or not have as many bytes as was said, the
+   * connection is cut: the peer sees that something is missing.
+   */
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
 /**
  * A body in progress (chunked transfer coding). Data handed to `write` is shared by many readers and never changed.
  * A reader that falls further behind than the server's backlog limit is cut.
@@ -73,6 +85,8 @@ export interface HttpResponse {
   onAbort(callback: () => void): void;
   /** Sends the whole answer, now or later. */
   send(answer: HttpAnswer): void;
+  /** The same with a body that comes piece by piece. Resolves when it is answered or the peer has gone; never rejects. */
+  sendPieces(answer: PiecedAnswer): Promise<void>;
   /**
    * Begins a chunked answer. The `node` driver sends the headers at once and each chunk with its closing CRLF;
    * `uws` completes the headers with the first chunk and sends the CRLF of a chunk with the next one.

@@ -68,6 +68,89 @@ export class UwsWholeBody {
   }
 }
 
+/**
+ * A body of known length that comes in pieces: each is offered with `tryEnd`, and again from where it stopped when the socket
+ * drains. Nothing of it is kept in user space but the one piece that waits.
+ */
+export class UwsSizedBody {
+  readonly #owner: Pick<UwsStreamOwner, 'pending' | 'cork'>;
+  readonly #res: NativeResponse;
+  readonly #totalBytes: number;
+  readonly #clock: Clock;
+  readonly #onDone: () => void;
+  #piece: Uint8Array = new Uint8Array(0);
+  /** Where the piece begins in the body. */
+  #pieceStart = 0;
+  #isWatched = false;
+  #taken: (() => void) | undefined;
+  /** When the socket last took bytes while some wait. */
+  lastProgressMs = Number.POSITIVE_INFINITY;
+
+  constructor(
+    owner: Pick<UwsStreamOwner, 'pending' | 'cork'>,
+    res: NativeResponse,
+    totalBytes: number,
+    clock: Clock,
+    onDone: () => void,
+  ) {
+    this.#owner = owner;
+    this.#res = res;
+    this.#totalBytes = totalBytes;
+    this.#clock = clock;
+    this.#onDone = onDone;
+  }
+
+  async write(piece: Uint8Array): Promise<void> {
+    if (!this.#owner.pending) return;
+    this.#pieceStart += this.#piece.length;
+    this.#piece = piece;
+    let isTaken = true;
+    this.#owner.cork(() => {
+      isTaken = this.#offer(0);
+    });
+    if (isTaken) return;
+    await new Promise<void>((resolve) => {
+      this.#taken = resolve;
+    });
+  }
+
+  /** Its last byte has ended it. */
+  end(): void {}
+
+  /** The peer has gone: who waits need wait no more. */
+  lost(): void {
+    this.#settle();
+  }
+
+  /** Offers the piece from its byte `from` on. False: the socket is full. */
+  #offer(from: number): boolean {
+    const [ok, done] = this.#res.tryEnd(
+      from > 0 ? this.#piece.subarray(from) : this.#piece,
+      this.#totalBytes,
+    );
+    if (done) this.#onDone();
+    if (ok || done) return true;
+    this.lastProgressMs = this.#clock.monotonicMs();
+    if (!this.#isWatched) this.#res.onWritable((offset) => this.#onWritable(offset));
+    this.#isWatched = true;
+    return false;
+  }
+
+  #onWritable(offset: number): boolean {
+    if (!this.#taken) return true;
+    const from = offset - this.#pieceStart;
+    if (from < this.#piece.length && !this.#offer(from)) return false;
+    this.#settle();
+    return true;
+  }
+
+  #settle(): void {
+    this.lastProgressMs = Number.POSITIVE_INFINITY;
+    this.#taken?.();
+    this.#taken = undefined;
+  }
+}
+
 /** What a stream asks of its response. */
 export interface UwsStreamOwner {
   readonly pending: boolean;

@@ -1,10 +1,16 @@
 import { STATUS_CODES } from 'node:http';
 import type { Clock } from '../base/clock.ts';
 import { addressText } from './address.ts';
-import { AnsweringSide, type AnsweringDeps, bodyParts, type PreparedAnswer } from './answering-side.ts';
+import {
+  AnsweringSide,
+  type AnsweringDeps,
+  bodyParts,
+  type PreparedAnswer,
+  type SizedBody,
+} from './answering-side.ts';
 import type { RenderedHeaders } from './header-block.ts';
 import type { BodyStream, HttpAnswer, HttpLimits, HttpRequest } from './types.ts';
-import { UwsBodyStream, UwsWholeBody } from './uws-body.ts';
+import { UwsBodyStream, UwsSizedBody, UwsWholeBody } from './uws-body.ts';
 import type { HeaderScan } from './uws-header-scan.ts';
 import { MAX_CORKED_WRITE_BYTES, type NativeRequest, type NativeResponse } from './uws-native.ts';
 
@@ -81,7 +87,7 @@ export class UwsResponse extends AnsweringSide {
   closeAfter = false;
   /** The parser holds the cork while the route handler runs. */
   #corked = true;
-  #body: UwsWholeBody | undefined;
+  #body: UwsWholeBody | UwsSizedBody | undefined;
 
   /** Must be made first thing in the route handler: without an abort callback the process is aborted. */
   constructor(res: NativeResponse, isHead: boolean, deps: UwsAnsweringDeps) {
@@ -117,11 +123,13 @@ export class UwsResponse extends AnsweringSide {
 
   destroy(): void {
     // Forget the body first: what comes now is our own doing, not the native clock's.
+    if (this.#body instanceof UwsSizedBody) this.#body.lost();
     this.#body = undefined;
     if (this.pending) this.#res.close();
   }
 
   protected released(): void {
+    if (this.#body instanceof UwsSizedBody) this.#body.lost();
     this.#body = undefined;
     this.#deps.onReleased(this);
   }
@@ -137,6 +145,17 @@ export class UwsResponse extends AnsweringSide {
       if (this.#mustClose()) this.#res.writeHeader('Connection', 'close');
     });
     return new UwsBodyStream(this, this.#res, this.#deps.clock, this.#deps.limits);
+  }
+
+  protected beginSized({ status, headers, extra, contentLength = 0 }: PreparedAnswer): SizedBody {
+    this.cork(() => {
+      this.#writeHead(status, headers);
+      for (const [name, value] of extra) this.#res.writeHeader(name, value);
+      if (this.#mustClose()) this.#res.writeHeader('Connection', 'close');
+    });
+    const body = new UwsSizedBody(this, this.#res, contentLength, this.#deps.clock, () => this.completed());
+    this.#body = body;
+    return body;
   }
 
   #mustClose(): boolean {

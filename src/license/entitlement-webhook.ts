@@ -5,7 +5,12 @@ import { AppError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { OutgoingHttp } from '../base/outgoing-http.ts';
 import { signatureHeaders } from '../base/webhook-signature.ts';
-import type { Entitlement, EntitlementQuestion, Entitlements } from './entitlement.ts';
+import {
+  type Entitlement,
+  type EntitlementQuestion,
+  type Entitlements,
+  lastingClaims,
+} from './entitlement.ts';
 import { type EntitlementVerdict, parseEntitlementAnswer } from './entitlement-answer.ts';
 import type { EntitlementMetrics } from './entitlement-metrics.ts';
 
@@ -37,8 +42,6 @@ interface Kept {
 
 /** Who has been refused and then pays must not wait for long. */
 const MAX_DENIAL_MS = 10_000;
-/** Claims that change with every token and say nothing of the user. */
-const PASSING: ReadonlySet<string> = new Set(['iat', 'exp', 'nbf', 'jti', 'auth_time', 'nonce', 'at_hash']);
 
 /** Asks a back end what users may play. No answer, a late one and one that is not understood let nobody in. */
 export class EntitlementWebhook implements Entitlements {
@@ -148,14 +151,11 @@ export class EntitlementWebhook implements Entitlements {
 
 /** The question as the back end gets it; the same for the same user, token or not. */
 function bodyOf({ issuer, subject, claims, owner, country }: EntitlementQuestion): string {
-  const lasting = Object.entries(claims)
-    .filter(([name]) => !PASSING.has(name))
-    .sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify({
     event: 'entitle',
     issuer,
     subject,
-    claims: Object.fromEntries(lasting),
+    claims: lastingClaims(claims),
     content: { kind: owner.kind, id: owner.id },
     country: country ?? null,
   });

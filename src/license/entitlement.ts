@@ -31,6 +31,15 @@ export interface Entitlements {
   entitle(question: EntitlementQuestion): Promise<Entitlement | undefined>;
 }
 
+/** Claims that change with every token and say nothing of the user. */
+const PASSING: ReadonlySet<string> = new Set(['iat', 'exp', 'nbf', 'jti', 'auth_time', 'nonce', 'at_hash']);
+
+/** What a token says of its user, in an order: the same for each token of the user. */
+export function lastingClaims(claims: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const lasting = Object.entries(claims).filter(([name]) => !PASSING.has(name));
+  return Object.fromEntries(lasting.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 const MAX_RULES = 1000;
 const MAX_SESSIONS = 1000;
 const COUNTRY = /^[A-Z]{2}$/;

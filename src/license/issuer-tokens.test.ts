@@ -108,6 +108,42 @@ describe('a token of a configured issuer', () => {
     expect((await license(other)).status).toBe(200);
   });
 
+  it('is not checked anew each time, but at least every half a minute', async () => {
+    const token = await signed();
+    expect((await license(token)).status).toBe(200);
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    await writeFile(join(folder, 'issuer.pem'), publicKey.export({ format: 'pem', type: 'spki' }));
+    expect((await license(token)).status).toBe(200);
+    expect(codeOf(await license(await signed({ sub: 'bob' })))).toBe('TOKEN_INVALID');
+    fixture.clock.advance(30_000);
+    expect(codeOf(await license(token))).toBe('TOKEN_INVALID');
+  });
+
+  it('runs out in time, however short ago it was checked', async () => {
+    // What is left of the leeway for clocks that differ.
+    const token = await signed({ exp: seconds(-55) });
+    expect((await start(token)).status).not.toBe(401);
+    fixture.clock.advance(4_000);
+    expect((await start(token)).status).not.toBe(401);
+    fixture.clock.advance(1_000);
+    expect(codeOf(await start(token))).toBe('TOKEN_EXPIRED');
+  });
+
+  it('that was right a moment ago is right for its own use alone', async () => {
+    const token = await signed({ iss: 'https://login-only.example' });
+    expect((await start(token)).status).toBe(201);
+    expect(codeOf(await license(token))).toBe('TOKEN_INVALID');
+  });
+
+  it('with another end than one that was right a moment ago is refused', async () => {
+    const token = await signed();
+    expect((await license(token)).status).toBe(200);
+    const [header = '', , signature = ''] = token.split('.');
+    expect(
+      codeOf(await license(`${header}.${encodeJson(claims({ exp: seconds(6000) }))}.${signature}`)),
+    ).toBe('TOKEN_INVALID');
+  });
+
   it.each([
     ['another issuer', { iss: 'https://evil.example' }],
     ['an issuer that begins alike', { iss: `${ISSUER}.evil.example` }],

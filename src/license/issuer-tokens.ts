@@ -4,6 +4,7 @@ import { AppError } from '../base/errors.ts';
 import type { TokenKeys } from '../base/token-keys.ts';
 import { parseCompactJws } from './compact-jws.ts';
 import { LOCAL_ISSUER, MAX_TOKEN_LENGTH, type TokenRing } from './token-ring.ts';
+import { VerifiedTokens } from './verified-tokens.ts';
 
 /** What a token is shown for: to begin a session, or to get licences in one. No token counts for the other. */
 export type TokenUse = 'login' | 'playback';
@@ -56,10 +57,13 @@ export interface IssuerTokenDeps {
 export class IssuerTokens {
   readonly #issuers: ReadonlyMap<string, TokenIssuer>;
   readonly #deps: IssuerTokenDeps;
+  /** Of other issuers. */
+  readonly #verified: VerifiedTokens<VerifiedToken>;
 
   constructor(issuers: readonly TokenIssuer[], deps: IssuerTokenDeps) {
     this.#issuers = new Map(issuers.map((issuer) => [issuer.issuer, issuer]));
     this.#deps = deps;
+    this.#verified = new VerifiedTokens({ leewayMs: TOKEN_LEEWAY_MS }, deps.clock);
   }
 
   /** Sees that every key that can be looked at now is there. @throws AppError TOKEN_KEY_UNUSABLE, SECRET_FILE_UNSAFE */
@@ -93,13 +97,17 @@ export class IssuerTokens {
   }
 
   async #verifyForeign(text: string, issuer: TokenIssuer): Promise<TokenOutcome> {
+    const known = this.#verified.find(text);
+    if (known) return { kind: 'verified', token: known };
     try {
       const payload = await verifyWith(text, issuer, this.#options(issuer));
       const { sub, exp } = payload;
       if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT_LENGTH)
         return refused('TOKEN_INVALID');
       if (exp === undefined) return refused('TOKEN_INVALID');
-      return verified(issuer.issuer, sub, false, payload, exp);
+      const outcome = verified(issuer.issuer, sub, false, payload, exp);
+      this.#verified.keep(text, outcome.token);
+      return outcome;
     } catch (error) {
       if (error instanceof AppError) return refused('TOKEN_ISSUER_UNAVAILABLE');
       return refused(isTimeOut(error) ? 'TOKEN_EXPIRED' : 'TOKEN_INVALID');
@@ -151,7 +159,7 @@ function verified(
   local: boolean,
   claims: Readonly<Record<string, unknown>>,
   exp: number,
-): TokenOutcome {
+): Extract<TokenOutcome, { kind: 'verified' }> {
   return { kind: 'verified', token: { issuer, subject, local, claims, expiresMs: exp * 1000 } };
 }
 

@@ -2,7 +2,7 @@ import { addressGroup } from '../base/address-group.ts';
 import type { Clock } from '../base/clock.ts';
 import { AppError, type ErrorCode, errorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { KeyDirectory, KeyEntry } from '../drm/content-key.ts';
+import type { KeyDirectory, KeyEntry, KeyOwner } from '../drm/content-key.ts';
 import type { HttpRequest } from '../http/types.ts';
 import type { ReplayCache } from '../state/session-store.ts';
 import { type AccessRule, allAllow } from './access-rules.ts';
@@ -135,7 +135,7 @@ export function createLicenseGate(options: LicenseGateOptions, deps: LicenseGate
       claims,
       standing,
       request: { system, robustness, country, regionAllowed },
-      asked: askedKeys(deps.keys, kids, nowMs),
+      asked: askedKeys(deps.keys, kids, owner, nowMs),
       obtainable: obtainable.of(owner, nowMs),
       nowMs,
       limits: options.limits,
@@ -195,9 +195,14 @@ export function createLicenseGate(options: LicenseGateOptions, deps: LicenseGate
 }
 
 /** Kids are no secret, every manifest has them; what is not known is the same as what may not be had. */
-function askedKeys(keys: KeyDirectory, kids: readonly Uint8Array[], nowMs: number): readonly KeyEntry[] {
+function askedKeys(
+  keys: KeyDirectory,
+  kids: readonly Uint8Array[],
+  owner: KeyOwner,
+  nowMs: number,
+): readonly KeyEntry[] {
   return kids.flatMap((kid) => {
-    const entry = keys.find(kid);
+    const entry = keys.find(kid, owner);
     return entry && keys.isObtainable(entry, nowMs) ? [entry] : [];
   });
 }

@@ -13,6 +13,7 @@ export class LicenseMetrics {
   readonly starts: Counter<'outcome'>;
   readonly heartbeats: Counter<'outcome'>;
   readonly ends: Counter<'by'>;
+  readonly rejudged: Counter<'outcome'>;
   readonly jwksFetches: Counter<'outcome'>;
 
   constructor(metrics: Metrics) {
@@ -49,8 +50,13 @@ export class LicenseMetrics {
     );
     this.ends = metrics.counter(
       'session_ends_total',
-      'Playback sessions that were ended, by whom: viewer or operator.',
+      'Playback sessions that were ended, by whom: viewer, operator, or entitlement (not allowed any more, or nobody has said so for too long).',
       ['by'],
+    );
+    this.rejudged = metrics.counter(
+      'session_rejudged_total',
+      'Heartbeats at which it was asked again whether the session may go on, by outcome: allowed, refused, kept (nobody answers, the last yes counts) or overdue (it does not count any more).',
+      ['outcome'],
     );
     this.jwksFetches = metrics.counter(
       'license_jwks_fetches_total',

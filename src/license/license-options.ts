@@ -18,6 +18,8 @@ export interface LicenseOptions extends SessionServiceOptions {
   readonly dataDir: string;
   readonly issuers: readonly IssuerSettings[];
   readonly tokenAlgorithm: TokenAlgorithm;
+  /** The keys of our own tokens are only changed by hand: other servers have copies of the file. */
+  readonly keepsTokenKeys?: boolean | undefined;
   /** Whether proofs must carry a nonce of ours. */
   readonly proofNonce: boolean;
   /** Scheme and host that players use for these calls; '' = as they ask. */

@@ -29,6 +29,7 @@ import { ProofNonces } from './proof-nonces.ts';
 import { RateLimiter } from './rate-limiter.ts';
 import { openResume, type ResumeDeps, type ResumeOptions, type ResumeState } from './resume/open-resume.ts';
 import { type AdminAccess, sessionAdminCalls } from './session-admin-routes.ts';
+import { RunningEntitlements } from './running-entitlements.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { SessionService } from './session-service.ts';
 import { TokenGuard } from './token-guard.ts';
@@ -48,6 +49,8 @@ export interface LicenseServiceDeps {
   readonly proxies?: ((gate: LicenseGate) => readonly Route[]) | undefined;
   /** What users may play, when not by their login token. */
   readonly entitlements?: Entitlements | undefined;
+  /** Where they do not answer, a session that plays goes on for so long after the last yes; undefined: not at all. */
+  readonly entitlementGraceMs?: number | undefined;
   /** Where viewers are is kept here; undefined: nowhere. */
   readonly resume?:
     | (ResumeState & { readonly options: ResumeOptions; readonly factsOf: ResumeDeps['factsOf'] })
@@ -76,7 +79,8 @@ export interface LicenseService {
   close(): Promise<void>;
 }
 
-const SECRET_BYTES = 32;
+/** Of the secret at {@link licenseKeyPath}. */
+export const SECRET_BYTES = 32;
 const LICENSE_ROOT = '/license';
 const RESUME_ROOT = '/v1/resume';
 const ROOTS = ['/v1/sessions', '/v1/devices', '/v1/viewers', '/v1/revocations'];
@@ -97,6 +101,11 @@ const BURST = 3;
 const KEY_LIFE_MS = 30 * 24 * 3_600_000;
 const KEY_OVERLAP_MS = 48 * 3_600_000;
 
+/** Where the secret is that users' names, path tokens and the like are made with. */
+export function licenseKeyPath(dataDir: string): string {
+  return join(dataDir, 'secrets', 'license.key');
+}
+
 /** Where the keys of our own tokens are. */
 export function tokenRingPath(dataDir: string): string {
   return join(dataDir, 'secrets', 'playback-token-keys.json');
@@ -104,14 +113,14 @@ export function tokenRingPath(dataDir: string): string {
 
 /** Opens the keys that sign our own tokens, and makes them when they are not there. */
 export function openTokenRing(
-  options: Pick<LicenseOptions, 'dataDir' | 'tokenAlgorithm'>,
+  options: Pick<LicenseOptions, 'dataDir' | 'tokenAlgorithm' | 'keepsTokenKeys'>,
   deps: Pick<LicenseServiceDeps, 'clock' | 'randomBytes'>,
 ): Promise<TokenRing> {
   return TokenRing.open(
     {
       path: tokenRingPath(options.dataDir),
       algorithm: options.tokenAlgorithm,
-      keyLifeMs: KEY_LIFE_MS,
+      keyLifeMs: options.keepsTokenKeys ? Number.POSITIVE_INFINITY : KEY_LIFE_MS,
       overlapMs: KEY_OVERLAP_MS,
     },
     deps,
@@ -128,7 +137,7 @@ export async function openLicenseService(
 ): Promise<LicenseService> {
   const { clock, log, store, replay, randomBytes } = deps;
   const metrics = new LicenseMetrics(deps.metrics);
-  const secret = await openSecret(join(options.dataDir, 'secrets', 'license.key'), randomBytes);
+  const secret = await openSecret(licenseKeyPath(options.dataDir), randomBytes);
   const ring = await openTokenRing(options, deps);
   const http = new OutgoingHttp(JWKS_LIMITS, clock);
   const tokens = new IssuerTokens(issuersOf(options.issuers, http, clock, metrics), { ring, clock });
@@ -187,13 +196,23 @@ export async function openLicenseService(
       log: log.child({ area: 'resume' }),
       metrics: deps.metrics,
     });
+  const entitlements = deps.entitlements ?? claimEntitlements;
+  const running =
+    entitlements === claimEntitlements
+      ? // What a token says of itself does not change, and when it ends the session does.
+        undefined
+      : new RunningEntitlements(
+          { graceMs: deps.entitlementGraceMs ?? 0 },
+          { entitlements, key: derive(secret, 'session-login'), randomBytes, clock },
+        );
   const sessions = new SessionService(options, {
     guard,
     ring,
     pathTokens,
     store,
     names,
-    entitlements: deps.entitlements ?? claimEntitlements,
+    entitlements,
+    running,
     rules,
     byAddress: limiter(options.maxSessionCallsPerAddressPerSecond, MAX_ADDRESSES),
     resume,

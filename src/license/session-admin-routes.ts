@@ -13,7 +13,7 @@ import { timeText } from './license-problem.ts';
 import type { Resume } from './resume/open-resume.ts';
 import { exported } from './resume/resume-routes.ts';
 import type { ResumeService } from './resume/resume-service.ts';
-import type { ViewerNames } from './viewer-sessions.ts';
+import { SESSION_REVOCATION_MS, type ViewerNames } from './viewer-sessions.ts';
 
 /** The answer that refuses a request without the admin token; undefined when it has it. */
 export type AdminAccess = (request: HttpRequest) => HttpAnswer | undefined;
@@ -35,8 +35,6 @@ const MAX_LISTED = 1000;
 const MAX_SEARCHED = 100_000;
 const MAX_BODY_BYTES = 16 * 1024;
 const SESSION_ID = /^[A-Za-z0-9_-]{1,64}$/;
-/** Longer than any session and any token of one: the sessions of before do not come back. */
-const SESSION_REVOCATION_MS = 48 * 3_600_000;
 /** Devices and users: until they are given back. */
 const FOREVER_MS = 100 * 365 * 24 * 3_600_000;
 

@@ -27,7 +27,8 @@ import {
 } from './tiers.ts';
 import type { DeviceProofPolicy, GuardOutcome, TokenGuard } from './token-guard.ts';
 import { LOCAL_ISSUER, type TokenRing } from './token-ring.ts';
-import type { ViewerNames } from './viewer-sessions.ts';
+import type { RunningEntitlements } from './running-entitlements.ts';
+import { SESSION_REVOCATION_MS, type ViewerNames } from './viewer-sessions.ts';
 
 export interface SessionServiceOptions {
   readonly deviceProof: DeviceProofPolicy;
@@ -52,6 +53,8 @@ export interface SessionServiceDeps {
   readonly store: SessionStore;
   readonly names: ViewerNames;
   readonly entitlements: Entitlements;
+  /** Judges sessions that play; undefined: what was allowed at the start stays so. */
+  readonly running: RunningEntitlements | undefined;
   readonly rules: readonly AccessRule[];
   readonly byAddress: RateLimiter;
   /** Where viewers are in titles; undefined: nobody keeps it. */
@@ -123,6 +126,14 @@ const START_CODE: Readonly<Record<Exclude<Standing, 'alive' | 'ended'>, ErrorCod
 
 type Refused = Extract<SessionOutcome, { ok: false }>;
 
+/** A session, and what may be played in it now. */
+interface Playing {
+  readonly session: PlaybackSession;
+  readonly countries: readonly string[] | undefined;
+  /** When somebody last said so, ms since the Unix epoch; undefined: nobody is asked again. */
+  readonly allowedAtMs: number | undefined;
+}
+
 /** Begins playback sessions, keeps them going and ends them. */
 export class SessionService {
   readonly #options: SessionServiceOptions;
@@ -160,7 +171,7 @@ export class SessionService {
   }
 
   async #start(credentials: Credentials, request: SessionRequest): Promise<SessionOutcome> {
-    const { guard, entitlements, store, rules, clock, names } = this.#deps;
+    const { guard, entitlements, running, store, rules, clock, names } = this.#deps;
     const checked = await guard.check(credentials, 'login');
     if (!checked.ok) return checked;
     const device = this.#deviceOf(request, checked.device);
@@ -175,13 +186,9 @@ export class SessionService {
     const here = entitlement.countries?.includes(country ?? '') ?? true;
     if (!here || !(await allAllow(rules, { address, country, owner })))
       return refuse('LICENSE_REGION_REFUSED');
-    const session = this.#newSession(
-      names.of(token.issuer, token.subject),
-      device,
-      request,
-      entitlement,
-      nowMs,
-    );
+    const viewer = names.of(token.issuer, token.subject);
+    const begun = this.#newSession(viewer, device, request, entitlement, nowMs);
+    const session = running ? { ...begun, login: running.seal(begun.id, token) } : begun;
     const maxAlive = entitlement.maxSessions ?? this.#options.maxSessions;
     const replaced = await this.#replaced(request, session.viewer);
     const created = await store.create(session, { maxAlive, replaces: request.replaces, nowMs });
@@ -189,7 +196,8 @@ export class SessionService {
     if (created.kind === 'refused') return refuse(START_CODE[created.standing]);
     if (replaced !== undefined) this.#tellEnd(session.viewer, replaced);
     const resume = await this.#claim(session.viewer, request);
-    return { ok: true, grant: this.#grant(session, request.drm, entitlement.countries, resume) };
+    const playing = { session, countries: entitlement.countries, allowedAtMs: running && nowMs };
+    return { ok: true, grant: this.#grant(playing, request.drm, resume) };
   }
 
   /** The session that gives its place to a new one, where it is the same user's. */
@@ -272,8 +280,59 @@ export class SessionService {
     if (standing !== 'alive') return refuse(HEARTBEAT_CODE[standing]);
     const session = await store.find(id);
     if (session === undefined) return refuse('SESSION_ENDED');
+    const playing = await this.#judgeAgain(session, owned, credentials.country);
+    if ('error' in playing) return playing;
     const resume = report && (await this.#report(session.viewer, owned.claims, report));
-    return { ok: true, grant: this.#grant(session, drmOf(owned.token), owned.claims.countries, resume) };
+    return { ok: true, grant: this.#grant(playing, drmOf(owned.token), resume) };
+  }
+
+  /** What may be played is not settled at the start: catalogues change, subscriptions end. */
+  async #judgeAgain(
+    session: PlaybackSession,
+    { token, claims }: Owned,
+    country: string | undefined,
+  ): Promise<Playing | Refused> {
+    const { running, clock, metrics } = this.#deps;
+    const { id, login } = session;
+    if (!running || login === undefined)
+      return { session, countries: claims.countries, allowedAtMs: undefined };
+    const allowedAtMs = allowedAtOf(token);
+    const verdict = await running.judge({ id, login, owner: claims.owner, country, allowedAtMs });
+    metrics.rejudged.inc({ outcome: verdict.kind });
+    if (verdict.kind === 'refused') return this.#takeAway(session);
+    if (verdict.kind === 'overdue') return this.#endOverdue(session);
+    // While nobody answers as far as that last yes went, which may be less than what the session began with.
+    if (verdict.kind === 'kept')
+      return { ...narrowed(session, { ...claims, untilMs: claims.entitledUntilMs }), allowedAtMs };
+    const playing = { ...narrowed(session, verdict.entitlement), allowedAtMs: clock.wallMs() };
+    return playing.session.tiers.length === 0 ? this.#takeAway(session) : playing;
+  }
+
+  /** As an operator would: licences and reports are refused too. */
+  async #takeAway({ id, viewer }: PlaybackSession): Promise<Refused> {
+    const { store, clock, resume, metrics, log } = this.#deps;
+    await store.revoke({ kind: 'session', id }, clock.wallMs() + SESSION_REVOCATION_MS);
+    resume?.notices.tell(viewer, { kind: 'session', sessionId: id, end: 'revoked' });
+    metrics.ends.inc({ by: 'entitlement' });
+    log.info(
+      { event: 'session', outcome: 'refused', session: id },
+      'playback session is not allowed any more',
+    );
+    return refuse('SESSION_REVOKED', 'the user may not play this any more');
+  }
+
+  /** Another may be begun as soon as somebody answers again. */
+  async #endOverdue({ id, viewer }: PlaybackSession): Promise<Refused> {
+    const { store, clock, metrics, log } = this.#deps;
+    if (await store.end(id, clock.wallMs())) {
+      this.#tellEnd(viewer, id);
+      metrics.ends.inc({ by: 'entitlement' });
+      log.info(
+        { event: 'session', outcome: 'overdue', session: id },
+        'nobody says whether a session may go on',
+      );
+    }
+    return refuse('SESSION_ENDED', 'nobody has said for too long whether the user may play this');
   }
 
   /** A position that cannot be stored keeps no session from going on. */
@@ -307,12 +366,7 @@ export class SessionService {
   }
 
   /** Only with the token of that very session; another's is told no more than that it is the wrong one. */
-  async #owned(
-    credentials: Credentials,
-    id: string,
-  ): Promise<
-    { readonly ok: true; readonly token: VerifiedToken; readonly claims: PlaybackClaims } | Refused
-  > {
+  async #owned(credentials: Credentials, id: string): Promise<({ readonly ok: true } & Owned) | Refused> {
     const checked = await this.#deps.guard.check(credentials, 'playback');
     if (!checked.ok) return checked;
     const { token } = checked;
@@ -322,9 +376,8 @@ export class SessionService {
   }
 
   #grant(
-    session: PlaybackSession,
+    { session, countries, allowedAtMs }: Playing,
     drm: LicenseSystem,
-    countries: readonly string[] | undefined,
     resume: SessionResume | undefined,
   ): SessionGrant {
     const { ring, clock, pathTokens, randomBytes } = this.#deps;
@@ -347,6 +400,7 @@ export class SessionService {
       jti: Buffer.from(randomBytes(JTI_BYTES)).toString('base64url'),
       ...(session.device !== undefined && { cnf: { jkt: session.device } }),
       ...(countries && { geo: countries }),
+      ...(allowedAtMs !== undefined && { [ALLOWED_AT]: Math.floor(allowedAtMs / 1000) }),
     });
     const tiers = commonTiers(entitled, tiersOf(robustnessAt(drm, robustness)));
     return {
@@ -373,6 +427,30 @@ function manifestPaths(
   const prefix = `/${content}/`;
   const token = pathTokens.mint({ sessionId: id, prefix, tiers, expiresMs: Math.min(untilMs, endsMs) });
   return { hls: `/t/${token}${prefix}index.m3u8`, dash: `/t/${token}${prefix}index.mpd` };
+}
+
+/** Whose session a token is of. */
+interface Owned {
+  readonly token: VerifiedToken;
+  readonly claims: PlaybackClaims;
+}
+
+/** Claim of our own playback tokens: when somebody last said that it may be played, in seconds. */
+const ALLOWED_AT = 'ent_at';
+
+/** A token from before there was such a claim was given out when somebody had. */
+function allowedAtOf({ claims }: VerifiedToken): number {
+  const at = claims[ALLOWED_AT] ?? claims['iat'];
+  return typeof at === 'number' ? at * 1000 : 0;
+}
+
+/** Never more than the session began with. */
+function narrowed(
+  session: PlaybackSession,
+  { tiers, untilMs, countries }: Pick<Entitlement, 'tiers' | 'untilMs' | 'countries'>,
+): Omit<Playing, 'allowedAtMs'> {
+  const left = commonTiers(session.tiers as readonly KeyTier[], tiers);
+  return { session: { ...session, tiers: left, endsMs: Math.min(session.endsMs, untilMs) }, countries };
 }
 
 /** A question that nobody answers is a no; one that may be answered later says so. */

@@ -114,6 +114,15 @@ export class TokenRing {
     return verifyJws(key, jws.signed, jws.signature) ? jws.payload : undefined;
   }
 
+  /**
+   * What tells whether another ring has the same keys, newest first, of the file as it is now: `print` is given each key's
+   * private bytes. @throws AppError SECRET_FILE_UNSAFE
+   */
+  async fingerprints(print: (secret: Buffer) => string): Promise<readonly string[]> {
+    await this.#load();
+    return this.#keys.map((key) => print(Buffer.from(storedKey(key).secret, 'base64url')));
+  }
+
   #find(kid: string): RingKey | undefined {
     return this.#keys.find((key) => key.kid === kid);
   }

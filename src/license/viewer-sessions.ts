@@ -11,6 +11,9 @@ export interface PlaybackHolder {
   readonly viewer: string;
 }
 
+/** Longer than any session and any token of one: what is taken away does not come back. */
+export const SESSION_REVOCATION_MS = 48 * 3_600_000;
+
 /** A name for a user that is the same every time and tells nobody who it is. */
 export class ViewerNames {
   readonly #secret: Uint8Array;

@@ -5,7 +5,7 @@ import { isNotModified } from '../http/conditional.ts';
 import { corsHeaderBlock } from '../http/cors.ts';
 import { headerBlock } from '../http/header-block.ts';
 import { problemAnswer } from '../http/problem.ts';
-import type { BodyStream, HeaderBlock, HttpAnswer, HttpResponse } from '../http/types.ts';
+import type { BodyStream, HeaderBlock, HttpAnswer, HttpResponse, PiecedAnswer } from '../http/types.ts';
 import type { SegmentPlan } from '../stream/live-window.ts';
 import type { Asked } from './asked.ts';
 import { type AnswerKind, cacheControl } from './cache-policy.ts';
@@ -27,7 +27,7 @@ const PAGE_SECURITY: readonly Entry[] = [
       "default-src 'self'",
       "script-src 'self' blob:",
       "worker-src 'self' blob:",
-      "media-src 'self' blob:",
+      "media-src 'self' blob: data:",
       "img-src 'self' data: blob:",
       "style-src 'self' 'unsafe-inline'",
       "object-src 'none'",
@@ -104,6 +104,11 @@ export class Answers {
   send(response: HttpResponse, kind: AnswerKind, answer: HttpAnswer): void {
     this.#counts.add(kind, answer.status);
     response.send(answer);
+  }
+
+  sendPieces(response: HttpResponse, kind: AnswerKind, answer: PiecedAnswer): Promise<void> {
+    this.#counts.add(kind, answer.status);
+    return response.sendPieces(answer);
   }
 
   open(response: HttpResponse, kind: AnswerKind, headers: HeaderBlock): BodyStream {

@@ -144,7 +144,11 @@ export class ManifestRoutes {
     const keyFormat = keyFormatOf(asked);
     const name = `${rendition.id} ${skip ?? 'full'} ${keyFormat ?? ''}`;
     const text = texts.get('playlist', name, window.version, () =>
-      renderMediaPlaylist(window, rendition, { skip, keyFormat }),
+      renderMediaPlaylist(window, rendition, {
+        skip,
+        keyFormat,
+        history: endpoint.history(`${rendition.id} ${keyFormat ?? ''}`),
+      }),
     );
     // Once the stream has ended directives name no version any more: it may begin again under the same URLs.
     const blocking = directives.msn !== undefined && window.state !== 'ended';

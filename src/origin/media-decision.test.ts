@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OriginFixture } from '../../test/support/origin-fixture.ts';
-import type { LiveRendition } from '../packager/window-store.ts';
+import type { LiveRendition } from '../packager/live-rendition.ts';
 import { decidePart, decideSegment, findSegment, isAhead } from './media-decision.ts';
 
 /** The open segment of a fresh fixture, with three parts. */

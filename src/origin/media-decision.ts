@@ -8,6 +8,10 @@ export const SEGMENT_ADVANCE = 2;
 export type SegmentOutcome =
   | { readonly kind: 'whole'; readonly segment: Segment }
   | { readonly kind: 'growing'; readonly segment: Segment }
+  /** It has left the memory, and is in storage. */
+  | { readonly kind: 'archived'; readonly segment: Segment }
+  /** It has left the memory, and is nowhere: players that do not know of gaps go on over an empty one. */
+  | { readonly kind: 'lost' }
   /** Behind the last segment of a period whose media goes on with other keys: there is nothing, and no harm in it. */
   | { readonly kind: 'past-end' }
   | { readonly kind: 'missing' };
@@ -24,6 +28,7 @@ export interface NotYet {
 
 const MISSING = { kind: 'missing' } as const;
 const PAST_END = { kind: 'past-end' } as const;
+const LOST = { kind: 'lost' } as const;
 const NOT_YET: NotYet = { kind: 'not-yet' };
 
 /** Which segment, or part of it, a media URL names. */
@@ -54,13 +59,18 @@ export function decideSegment(
   const segment = findSegment(rendition, number);
   if (segment) {
     if (!answersTo(segment.period, period) || segment.state === 'gap') return MISSING;
-    if (segment.state === 'closed') return { kind: 'whole', segment };
+    if (segment.state === 'closed') return complete(segment);
     // Without a chunk it may still turn out to be a gap: an empty body would be kept as the segment.
     return segment.chunks.length === 0 ? NOT_YET : { kind: 'growing', segment };
   }
   const newest = rendition.segments.at(-1)?.number ?? Number.POSITIVE_INFINITY;
   const near = number > newest && number <= newest + SEGMENT_ADVANCE;
   return near && mayCome(window, { period, number }) ? NOT_YET : MISSING;
+}
+
+function complete(segment: Segment): SegmentOutcome {
+  if (segment.place === 'lost') return LOST;
+  return { kind: segment.place === 'memory' ? 'whole' : 'archived', segment };
 }
 
 /**
@@ -87,7 +97,8 @@ const COUNTED_TOO_MANY = 2;
 
 /** Whether a number is one of those. A player that got nothing there would wait in vain at every change of keys. */
 function isJustPastEnd({ periods, upcoming }: LiveWindow, { period, number }: SegmentAddress): boolean {
-  const next = [...periods, upcoming].find((candidate) => candidate?.continues === period);
+  const next =
+    upcoming?.continues === period ? upcoming : periods.findLast(({ continues }) => continues === period);
   if (!next?.rekeyed) return false;
   return number >= next.startNumber && number < next.startNumber + COUNTED_TOO_MANY;
 }

@@ -1,7 +1,9 @@
 import { AppError } from '../base/errors.ts';
+import { isNotModified } from '../http/conditional.ts';
 import type { HttpResponse } from '../http/types.ts';
 import { emptySegment } from '../media/isobmff/empty-segment.ts';
 import type { MediaPath } from '../packager/media-path.ts';
+import type { ArchiveReader } from '../stream/archive.ts';
 import type { Part, Rendition, Segment } from '../stream/live-window.ts';
 import type { Answers } from './answers.ts';
 import type { Asked } from './asked.ts';
@@ -29,6 +31,14 @@ interface MediaRequest {
   readonly response: HttpResponse;
 }
 
+interface MediaRoutesDeps {
+  readonly answers: Answers;
+  readonly sender: WholeSender;
+  readonly metrics: OriginMetrics;
+  /** Where segments are that have left the memory; undefined: there are none. */
+  readonly archive: ArchiveReader | undefined;
+}
+
 /** Not the same bytes twice: each has headers of its own. */
 const NOTHING = { video: emptySegment(), audio: emptySegment() } as const;
 const CONTENT_TYPES = { video: 'video/mp4', audio: 'audio/mp4' } as const;
@@ -38,13 +48,15 @@ export class MediaRoutes {
   readonly #answers: Answers;
   readonly #metrics: OriginMetrics;
   readonly #sender: WholeSender;
-  /** By segment, part or initialization segment; goes with them when they leave the window. */
+  readonly #archive: ArchiveReader | undefined;
+  /** By the chunks of a segment, by part or initialization segment; goes with them when they leave the memory. */
   readonly #whole = new WeakMap<object, WholeMedia>();
 
-  constructor(answers: Answers, sender: WholeSender, metrics: OriginMetrics) {
+  constructor({ answers, sender, metrics, archive }: MediaRoutesDeps) {
     this.#answers = answers;
     this.#sender = sender;
     this.#metrics = metrics;
+    this.#archive = archive;
   }
 
   serve(endpoint: StreamEndpoint, path: MediaPath, asked: Asked, response: HttpResponse): void {
@@ -63,7 +75,7 @@ export class MediaRoutes {
 
   #init(request: MediaRequest, path: PathOf<'init'>): void {
     const { periods, upcoming } = request.endpoint.window;
-    const period = [...periods, upcoming].find((candidate) => candidate?.id === path.period);
+    const period = upcoming?.id === path.period ? upcoming : periods.findLast(({ id }) => id === path.period);
     const bytes = period?.inits.get(path.rendition);
     if (!bytes) return this.#missing(request.response);
     const known = this.#whole.get(bytes);
@@ -101,10 +113,33 @@ export class MediaRoutes {
         return this.#send(request, this.#wholeSegment(request, outcome.segment));
       case 'growing':
         return this.#growing(request, outcome.segment);
+      case 'archived':
+        return void this.#archived(request, outcome.segment);
       case 'past-end':
+      case 'lost':
         return this.#send(request, this.#nothing(request));
       case 'missing':
         return this.#missing(request.response, isAhead(request.rendition, path.number));
+    }
+  }
+
+  /** The very answer that it had while it was in memory. Only who is sent it holds on to its bytes. */
+  async #archived(request: MediaRequest, segment: Segment): Promise<void> {
+    const { endpoint, rendition, asked, response } = request;
+    try {
+      const describe = this.#describe(request, segment);
+      const unread = describe(() => []);
+      // Who has it already costs no read.
+      if (isNotModified(asked.ifNoneMatch, unread.etag)) return this.#send(request, unread);
+      const bytes = await this.#archive?.read(endpoint.window.stream, rendition.id, segment);
+      if (bytes?.length !== segment.sizeBytes) return this.#missing(response);
+      this.#send(
+        request,
+        describe(() => [bytes]),
+      );
+    } catch (error) {
+      if (error instanceof AppError) this.#answers.fail(response, 'overload', error);
+      else endpoint.fail(response, error);
     }
   }
 
@@ -138,12 +173,21 @@ export class MediaRoutes {
   }
 
   #wholeSegment(request: MediaRequest, segment: Segment): WholeMedia {
-    const known = this.#whole.get(segment);
+    const { chunks } = segment;
+    const known = this.#whole.get(chunks);
     if (known) return known;
-    const name = `${segment.period.id}-${segment.number}`;
-    return this.#remember(segment, request, 'segment', name, segment.sizeBytes, () =>
-      segment.chunks.map((chunk) => chunk.bytes),
-    );
+    const media = this.#describe(request, segment)(() => chunks.map(({ bytes }) => bytes));
+    this.#whole.set(chunks, media);
+    return media;
+  }
+
+  /** A whole segment, wherever its bytes come from. */
+  #describe(
+    { rendition }: MediaRequest,
+    { period, number, sizeBytes }: Segment,
+  ): (chunks: WholeMedia['chunks']) => WholeMedia {
+    const headers = this.#answers.headers('segment', CONTENT_TYPES[rendition.kind]);
+    return (chunks) => new WholeMedia('segment', `${period.id}-${number}`, sizeBytes, headers, chunks);
   }
 
   #wholePart(request: MediaRequest, segment: Segment, part: Part): WholeMedia {

@@ -12,6 +12,7 @@ import {
   parseMediaPath,
   parsePlaylistPath,
 } from '../packager/media-path.ts';
+import type { ArchiveReader } from '../stream/archive.ts';
 import type { WindowDirectory } from '../stream/directory.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import { isStreamName } from '../stream/stream-name.ts';
@@ -33,6 +34,8 @@ import { WholeSender } from './whole-sender.ts';
 /** What the origin works with. */
 export interface OriginDeps {
   readonly directory: WindowDirectory;
+  /** Where segments are that have left the memory; undefined: none are kept. */
+  readonly archive?: ArchiveReader | undefined;
   /** Names of the streams that are being published now. */
   readonly liveStreams: () => Iterable<string>;
   /** Whether a stream that has no window exists all the same (has a publish key, say). */
@@ -89,7 +92,12 @@ export class Origin {
     this.#answers = new Answers(this.#metrics);
     this.#manifests = new ManifestRoutes(this.#answers, this.#metrics);
     const sender = new WholeSender(this.#answers, this.#metrics);
-    this.#media = new MediaRoutes(this.#answers, sender, this.#metrics);
+    this.#media = new MediaRoutes({
+      answers: this.#answers,
+      sender,
+      metrics: this.#metrics,
+      archive: deps.archive,
+    });
     this.#pages = new PageRoutes(this.#answers, deps.pages);
     this.#titles =
       deps.titles &&

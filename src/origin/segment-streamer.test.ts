@@ -15,6 +15,7 @@ class GrowingSegment implements Segment {
   readonly discontinuity = false;
   readonly independent = true;
   readonly partsForetold = false;
+  readonly place = 'memory';
   readonly parts = [];
   readonly chunks: Chunk[] = [];
   state: SegmentState = 'open';

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { HttpResponse } from '../http/types.ts';
 import { MpdHistory } from '../packager/dash/mpd-history.ts';
+import { PlaylistHistory } from '../packager/hls/playlist-history.ts';
 import type { LiveWindow, Segment } from '../stream/live-window.ts';
 import type { PartOutcome, SegmentOutcome } from './media-decision.ts';
 import type { HoldKind, OriginMetrics } from './origin-metrics.ts';
@@ -33,6 +34,7 @@ export class StreamEndpoint {
   readonly parts: WaitRoom<PartOutcome>;
   readonly segments: WaitRoom<SegmentOutcome>;
   readonly #deps: StreamEndpointDeps;
+  readonly #histories = new Map<string, PlaylistHistory>();
   readonly #streamers = new Map<Segment, SegmentStreamer>();
   readonly #unsubscribe: () => void;
   #turnAsked = false;
@@ -55,6 +57,15 @@ export class StreamEndpoint {
     this.#unsubscribe = window.subscribe(() => this.#changed());
   }
 
+  /** What is known of the oldest part of a media playlist, by its rendition and key format. */
+  history(name: string): PlaylistHistory {
+    const known = this.#histories.get(name);
+    if (known) return known;
+    const history = new PlaylistHistory();
+    this.#histories.set(name, history);
+    return history;
+  }
+
   /** The one sender of an open segment. */
   streamer(segment: Segment): SegmentStreamer {
     const known = this.#streamers.get(segment);
@@ -62,6 +73,11 @@ export class StreamEndpoint {
     const streamer = new SegmentStreamer(segment, this.#deps);
     this.#streamers.set(segment, streamer);
     return streamer;
+  }
+
+  /** Answers a request that we could not serve through a fault of ours. */
+  fail(response: HttpResponse, error: unknown): void {
+    this.#deps.fail(response, error);
   }
 
   /** Lets everyone who is held go with an error, and sends no more of growing segments. Idempotent. */

@@ -55,6 +55,7 @@ beforeAll(async () => {
     titles: {
       titles: made.catalogue,
       read: (key) => (failure ? Promise.reject(failure) : made.store.get(key)),
+      readOnce: (key) => made.store.get(key),
     },
     pathTokens: (token) =>
       token === 'sd' ? { prefix: '/vod/secret/', tiers: new Set(['AUDIO', 'SD'] as const) } : undefined,

@@ -2,7 +2,7 @@ import { AppError } from '../base/errors.ts';
 import { parseQuery } from '../http/query.ts';
 import type { Route, RouteHandler } from '../http/router.ts';
 import type { HttpRequest, HttpResponse } from '../http/types.ts';
-import { renderTitleMpd } from '../packager/dash/title-mpd.ts';
+import { renderSingleTitleMpd, renderTitleMpd } from '../packager/dash/title-mpd.ts';
 import { parseKeyFormat } from '../packager/hls/key-format.ts';
 import { renderChapters } from '../packager/hls/title-chapters.ts';
 import { renderKeyFramesPlaylist } from '../packager/hls/title-iframes.ts';
@@ -19,6 +19,8 @@ import {
 } from '../packager/media-path.ts';
 import { scopeName } from '../packager/tier-scope.ts';
 import { isStreamName } from '../stream/stream-name.ts';
+import { downloadFile } from '../packager/files/title-download.ts';
+import { renditionFile, type TitleFile } from '../packager/files/title-file.ts';
 import type { Title, TitleDirectory, TitleTrack } from '../stream/title.ts';
 import type { Answers } from './answers.ts';
 import { type Asked, readAsked } from './asked.ts';
@@ -26,6 +28,7 @@ import type { OriginMetrics } from './origin-metrics.ts';
 import { LIBRARY_PAGE, type PageRoutes, WATCH_PAGE } from './page-routes.ts';
 import { RenderedText, type RenderKind } from './text-cache.ts';
 import { WholeMedia } from './whole-media.ts';
+import { TitleFiles } from './title-files.ts';
 import type { WholeSender } from './whole-sender.ts';
 
 /** Where titles and their media are. Both reject with AppError STORAGE_UNAVAILABLE. */
@@ -33,6 +36,8 @@ export interface TitleSource {
   readonly titles: TitleDirectory;
   /** Undefined: there is no such blob. */
   readonly read: (key: string) => Promise<Uint8Array | undefined>;
+  /** The same of what is read once: it takes no place from what many watch. */
+  readonly readOnce: (key: string) => Promise<Uint8Array | undefined>;
 }
 
 interface TitleRoutesDeps {
@@ -67,10 +72,14 @@ export class TitleRoutes {
   readonly #source: TitleSource;
   readonly #deps: TitleRoutesDeps;
   readonly #texts = new WeakMap<Title, Map<string, RenderedText>>();
+  readonly #files: TitleFiles;
+  /** By path; made of records that may have many thousand segments. */
+  readonly #knownFiles = new WeakMap<Title, Map<string, TitleFile>>();
 
   constructor(source: TitleSource, deps: TitleRoutesDeps) {
     this.#source = source;
     this.#deps = deps;
+    this.#files = new TitleFiles(deps.answers);
   }
 
   routes(): Route[] {
@@ -109,35 +118,27 @@ export class TitleRoutes {
     const { tiers } = asked;
     const keyFormat =
       asked.query === '' ? undefined : parseKeyFormat(parseQuery(asked.query).get(KEY_FORMAT));
-    const scoped = `${path.kind} ${scopeName(tiers)} ${keyFormat ?? ''}`;
+    const single = 'single' in path;
+    const form = single ? `${path.kind} single` : path.kind;
+    const scoped = `${form} ${scopeName(tiers)} ${keyFormat ?? ''}`;
     switch (path.kind) {
       case 'multivariant': {
-        const render = () => renderTitleMultivariant(title, { tiers, keyFormat });
+        if (single && title.state !== 'complete') return this.#missing(request.response);
+        const render = () => renderTitleMultivariant(title, { tiers, keyFormat, single });
         return this.#sendText(request, 'multivariant', scoped, HLS_TYPE, render);
       }
       case 'mpd': {
-        const render = () => renderTitleMpd(title, { tiers, clockUrl: this.#deps.clockUrl });
+        const options = { tiers, clockUrl: this.#deps.clockUrl };
+        const render = () => (single ? renderSingleTitleMpd : renderTitleMpd)(title, options);
         return this.#sendText(request, 'mpd', scoped, MPD_TYPE, render);
       }
       case 'playlist': {
-        const render = () => renderTitlePlaylist(title, path.id, { keyFormat });
-        return this.#sendText(
-          request,
-          'playlist',
-          `${path.kind} ${path.id} ${keyFormat ?? ''}`,
-          HLS_TYPE,
-          render,
-        );
+        const render = () => renderTitlePlaylist(title, path.id, { keyFormat, single });
+        return this.#sendText(request, 'playlist', `${form} ${path.id} ${keyFormat ?? ''}`, HLS_TYPE, render);
       }
       case 'key-frames': {
-        const render = () => renderKeyFramesPlaylist(title, path.id, { keyFormat });
-        return this.#sendText(
-          request,
-          'playlist',
-          `${path.kind} ${path.id} ${keyFormat ?? ''}`,
-          HLS_TYPE,
-          render,
-        );
+        const render = () => renderKeyFramesPlaylist(title, path.id, { keyFormat, single });
+        return this.#sendText(request, 'playlist', `${form} ${path.id} ${keyFormat ?? ''}`, HLS_TYPE, render);
       }
       case 'chapters':
         return this.#sendText(request, 'playlist', path.kind, JSON_TYPE, () => renderChapters(title));
@@ -147,6 +148,10 @@ export class TitleRoutes {
         return this.#init(path, request);
       case 'segment':
         return this.#segment(path, request);
+      case 'file':
+        return this.#file(path, request);
+      case 'download':
+        return this.#download(path, request);
       case 'text':
         return this.#text(path, request);
       case 'thumbnail-sheet':
@@ -168,6 +173,45 @@ export class TitleRoutes {
     if (!track || !segment || segment.isGap) return this.#missing(response);
     const key = this.#key(title, segmentPath(rendition, period, number));
     await this.#sendBlob(asked, response, key, CONTENT_TYPES[track.track.kind]);
+  }
+
+  async #file({ rendition, period: id }: PathOf<'file'>, request: TitleRequest): Promise<void> {
+    const { title, asked, response } = request;
+    const period = title.periods.find((each) => each.id === id);
+    const track = period?.tracks.get(rendition);
+    // It grows by what is added to its index.
+    if (!period || !track || title.state !== 'complete') return this.#missing(response);
+    const name = `${id}-${rendition}-media`;
+    const file = this.#fileOf(title, name, () => renditionFile(period, rendition));
+    if (!file) return this.#missing(response);
+    const sent = { file, name, contentType: CONTENT_TYPES[track.track.kind], saveAs: undefined };
+    await this.#files.send(title, sent, asked, response, (own, path) =>
+      this.#source.read(this.#key(own, path)),
+    );
+  }
+
+  async #download({ rendition }: PathOf<'download'>, request: TitleRequest): Promise<void> {
+    const { title, asked, response } = request;
+    const { isDownloadable = false, renditions, updatedMs } = title;
+    const name = `${updatedMs}-${rendition}-download`;
+    const file = isDownloadable ? this.#fileOf(title, name, () => downloadFile(title, rendition)) : undefined;
+    const kind = renditions.find(({ id }) => id === rendition)?.kind;
+    if (!file || !kind) {
+      return this.#deps.answers.fail(response, 'missing', new AppError('VOD_DOWNLOAD_NOT_ALLOWED'));
+    }
+    const saveAs = `${title.id}-${rendition}.mp4`;
+    const sent = { file, name, contentType: CONTENT_TYPES[kind], saveAs };
+    await this.#files.send(title, sent, asked, response, (own, path) =>
+      this.#source.readOnce(this.#key(own, path)),
+    );
+  }
+
+  #fileOf(title: Title, name: string, make: () => TitleFile | undefined): TitleFile | undefined {
+    const known = this.#knownFiles.get(title) ?? new Map<string, TitleFile>();
+    this.#knownFiles.set(title, known);
+    const file = known.get(name) ?? make();
+    if (file) known.set(name, file);
+    return file;
   }
 
   #text({ text, period }: PathOf<'text'>, { title, asked, response }: TitleRequest): void | Promise<void> {

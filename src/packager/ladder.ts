@@ -153,7 +153,7 @@ export class Ladder {
     const { prepared } = rung;
     if (!home.store.published) {
       rung.follower ??= joinEarly(id, home);
-      if (prepared) for (const period of home.store.periods) admitEarly(period, id, prepared);
+      if (prepared) for (const period of unseenPeriods(home)) admitEarly(period, id, prepared);
     } else if (prepared) {
       rung.follower ??= joinLate(id, prepared, home);
     }
@@ -164,17 +164,17 @@ export class Ladder {
     rung.follower?.abandon(true);
     const home = this.#home();
     if (home?.store.published) return;
-    home?.ledger.removeRung(id);
-    this.#rungs.delete(id);
+    if (home?.ledger.removeRung(id) ?? true) this.#rungs.delete(id);
   }
 }
 
-/** A rung that is there from the beginning has every segment that the lead has. */
+/** A rung that is there from the beginning of the broadcast has every segment of it that the lead has. */
 function joinEarly(id: string, { store, ledger }: LadderHome): RungFollower | undefined {
   const lead = store.renditions[0];
   if (lead?.kind !== 'video') return undefined;
-  const follower = new RungFollower(ledger.addRung(id, lead.timescale), () => !store.published);
-  ledger.planFrom(lead.segments, follower);
+  const packager = ledger.addRung(id, lead.timescale, store.firstOwn);
+  const follower = new RungFollower(packager, () => !store.published);
+  ledger.planFrom(ledger.sourceFrom(store.firstOwn), follower);
   return follower;
 }
 
@@ -184,12 +184,17 @@ function joinLate(
   { track }: PreparedTrack<VideoTrack>,
   { store, ledger }: LadderHome,
 ): RungFollower {
-  const packager = ledger.addRung(id, track.timescale);
-  const follower = new RungFollower(packager, () => false);
-  const running = ledger.fillWithGaps(packager.rendition);
-  ledger.planFrom(running, follower);
+  const { rendition } = ledger.packager('video');
+  const number = rendition.open?.number ?? ledger.nextNumber;
+  const follower = new RungFollower(ledger.addRung(id, track.timescale, number), () => false);
+  ledger.planFrom(ledger.sourceFrom(number), follower);
   store.touchMpd();
   return follower;
+}
+
+/** Those that begin with this broadcast, while it is not shown. */
+function unseenPeriods({ store }: LadderHome): readonly LivePeriod[] {
+  return store.periods.filter(({ startNumber }) => startNumber >= store.firstOwn);
 }
 
 /** Lets a rung into a period that nobody has seen yet. */

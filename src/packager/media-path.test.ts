@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  downloadPath,
   initPath,
   keyFramesName,
   parseMediaPath,
@@ -8,7 +9,9 @@ import {
   parseTitlePath,
   partPath,
   playlistName,
+  renditionFilePath,
   segmentPath,
+  singleName,
   textPath,
   thumbnailPath,
 } from './media-path.ts';
@@ -95,6 +98,12 @@ describe('paths of a title', () => {
     [segmentPath('720p', 'g1', 0), { kind: 'segment', rendition: '720p', period: 'g1', number: 0 }],
     [textPath('text-en', 'g1'), { kind: 'text', text: 'text-en', period: 'g1' }],
     [thumbnailPath('g1', 12), { kind: 'thumbnail-sheet', period: 'g1', sheet: 12 }],
+    ['single.m3u8', { kind: 'multivariant', single: true }],
+    ['single.mpd', { kind: 'mpd', single: true }],
+    [singleName(playlistName('720p')), { kind: 'playlist', id: '720p', single: true }],
+    [singleName(keyFramesName('720p')), { kind: 'key-frames', id: '720p', single: true }],
+    [renditionFilePath('720p', 'g1'), { kind: 'file', rendition: '720p', period: 'g1' }],
+    [downloadPath('720p'), { kind: 'download', rendition: '720p' }],
   ] as const)('are read: %s', (path, expected) => {
     expect(parseTitlePath(path)).toEqual(expected);
   });
@@ -112,6 +121,12 @@ describe('paths of a title', () => {
     'thumbnails/g1/-1.jpg',
     'posters/g1/1.jpg',
     '720p/g1/init.mp4?x=1',
+    'download/.mp4',
+    'download/a/b.mp4',
+    'download/720p.m4s',
+    '720p/media.mp4',
+    'a.b.single.m3u8',
+    '.single.m3u8',
   ])('are not read where there is none: %j', (path) => {
     expect(parseTitlePath(path)).toBeUndefined();
   });

@@ -74,6 +74,9 @@ export function parseMediaPath(path: string): MediaPath | undefined {
  * Below `/vod/<title>/` the same names hold, and these. A title has no parts.
  */
 
+/** The manifests that name byte ranges of one file for each rendition. */
+export const SINGLE_MULTIVARIANT_NAME = 'single.m3u8';
+export const SINGLE_MPD_NAME = 'single.mpd';
 /** Chapters, in the format of Apple's players. */
 export const CHAPTERS_NAME = 'chapters.json';
 /** Where on which sheet each small picture is, as WebVTT. */
@@ -83,11 +86,17 @@ export const THUMBNAILS_ID = 'thumbnails';
 
 /** What a path of a title names. */
 export type TitlePath =
-  | { readonly kind: 'multivariant' | 'mpd' | 'chapters' | 'thumbnails-vtt' }
+  | { readonly kind: 'chapters' | 'thumbnails-vtt' }
+  /** `single`: of byte ranges of one file for each rendition. */
+  | { readonly kind: 'multivariant' | 'mpd'; readonly single?: true }
   /** Of a rendition, of a text, or of the small pictures ({@link THUMBNAILS_ID}). */
-  | { readonly kind: 'playlist'; readonly id: string }
+  | { readonly kind: 'playlist'; readonly id: string; readonly single?: true }
   /** The key frames of a rendition. */
-  | { readonly kind: 'key-frames'; readonly id: string }
+  | { readonly kind: 'key-frames'; readonly id: string; readonly single?: true }
+  /** All that a rendition has in a period. */
+  | { readonly kind: 'file'; readonly rendition: string; readonly period: string }
+  /** A rendition with sound, to be kept. */
+  | { readonly kind: 'download'; readonly rendition: string }
   | { readonly kind: 'init'; readonly rendition: string; readonly period: string }
   | { readonly kind: 'segment'; readonly rendition: string; readonly period: string; readonly number: number }
   | { readonly kind: 'text'; readonly text: string; readonly period: string }
@@ -98,6 +107,20 @@ export function keyFramesName(rendition: string): string {
   return `${rendition}.iframes.m3u8`;
 }
 
+/** Name of the same playlist with byte ranges of one file. */
+export function singleName(name: string): string {
+  return name.replace('.', '.single.');
+}
+
+/** A rendition's initialization segment and segments of a period, as one file. */
+export function renditionFilePath(rendition: string, period: string): string {
+  return `${rendition}/${period}/media.mp4`;
+}
+
+export function downloadPath(rendition: string): string {
+  return `download/${rendition}.mp4`;
+}
+
 export function textPath(text: string, period: string): string {
   return `${text}/${period}/text.vtt`;
 }
@@ -106,16 +129,23 @@ export function thumbnailPath(period: string, sheet: number): string {
   return `${THUMBNAILS_ID}/${period}/${sheet}.jpg`;
 }
 
-const KEY_FRAMES = new RegExp(`^(${ID})\\.iframes\\.m3u8$`);
+const KEY_FRAMES = new RegExp(`^(${ID})(\\.single)?\\.iframes\\.m3u8$`);
+const SINGLE_PLAYLIST = new RegExp(`^(${ID})\\.single\\.m3u8$`);
+const RENDITION_FILE = new RegExp(`^(${ID})/(${ID})/media\\.mp4$`);
+const DOWNLOAD = new RegExp(`^download/(${ID})\\.mp4$`);
 const TEXT = new RegExp(`^(${ID})/(${ID})/text\\.vtt$`);
 const SHEET = new RegExp(`^${THUMBNAILS_ID}/(${ID})/(${NUMBER})\\.jpg$`);
 
 const FIXED_NAMES: ReadonlyMap<string, TitlePath> = new Map([
   [MULTIVARIANT_NAME, { kind: 'multivariant' }],
   [MPD_NAME, { kind: 'mpd' }],
+  [SINGLE_MULTIVARIANT_NAME, { kind: 'multivariant', single: true }],
+  [SINGLE_MPD_NAME, { kind: 'mpd', single: true }],
   [CHAPTERS_NAME, { kind: 'chapters' }],
   [THUMBNAILS_VTT_NAME, { kind: 'thumbnails-vtt' }],
 ]);
+
+const SINGLE = { single: true } as const;
 
 /** Reads a path relative to `/vod/<title>/`, without query; undefined when it is none of ours. */
 export function parseTitlePath(path: string): TitlePath | undefined {
@@ -123,10 +153,16 @@ export function parseTitlePath(path: string): TitlePath | undefined {
   if (fixed) return fixed;
   const playlist = parsePlaylistPath(path);
   if (playlist !== undefined) return { kind: 'playlist', id: playlist };
-  const keyFrames = KEY_FRAMES.exec(path)?.[1];
-  if (keyFrames !== undefined) return { kind: 'key-frames', id: keyFrames };
+  const keyFrames = KEY_FRAMES.exec(path);
+  if (keyFrames) return { kind: 'key-frames', id: keyFrames[1] ?? '', ...(keyFrames[2] && SINGLE) };
+  const single = SINGLE_PLAYLIST.exec(path)?.[1];
+  if (single !== undefined) return { kind: 'playlist', id: single, ...SINGLE };
   const media = parseMediaPath(path);
   if (media) return media.kind === 'part' ? undefined : media;
+  const file = RENDITION_FILE.exec(path);
+  if (file) return { kind: 'file', rendition: file[1] ?? '', period: file[2] ?? '' };
+  const download = DOWNLOAD.exec(path)?.[1];
+  if (download !== undefined) return { kind: 'download', rendition: download };
   const sheet = SHEET.exec(path);
   if (sheet) return { kind: 'thumbnail-sheet', period: sheet[1] ?? '', sheet: Number(sheet[2]) };
   const text = TEXT.exec(path);

@@ -12,7 +12,7 @@ interface Entry {
   expiry: Timer | undefined;
 }
 
-/** An ended stream stays watchable to its end for this many windows, then its memory is given back. */
+/** An ended stream stays watchable to its end for this many windows, or as far back as it reached; then its memory is given back. */
 const ENDED_WINDOWS_KEPT = 2;
 
 /** The packagers of all streams: the hub asks it for sinks, the origin for windows. */
@@ -42,8 +42,7 @@ export class PackagerDirectory implements WindowDirectory {
       away: () => packager.away(),
       end: () => {
         packager.end();
-        const keptMs = ENDED_WINDOWS_KEPT * this.#options.windowSeconds * 1000;
-        entry.expiry = this.#deps.clock.after(keptMs, () => this.#remove(stream));
+        entry.expiry = this.#deps.clock.after(this.#endedMs, () => this.#remove(stream));
       },
     };
     return { source, rungs: packager.rungs };
@@ -63,6 +62,12 @@ export class PackagerDirectory implements WindowDirectory {
 
   close(): void {
     for (const stream of [...this.#entries.keys()]) this.#remove(stream);
+  }
+
+  get #endedMs(): number {
+    const { windowSeconds, dvrSeconds } = this.#options;
+    const reachSeconds = this.#deps.archive ? dvrSeconds : 0;
+    return Math.max(ENDED_WINDOWS_KEPT * windowSeconds, reachSeconds) * 1000;
   }
 
   #remove(stream: string): void {

@@ -47,6 +47,8 @@ export class PackagerMetrics {
   readonly droppedSamples;
   readonly windowBytes;
   readonly shrunkWindows;
+  readonly lostSegments;
+  readonly restoredSegments;
   readonly failedListeners;
   readonly keyFailures;
   readonly unreadSlices;
@@ -81,6 +83,16 @@ export class PackagerMetrics {
     this.shrunkWindows = metrics.counter(
       'packager_shrunk_windows_total',
       'Segments taken off a list early because its window is at maxWindowBytes.',
+    );
+    this.lostSegments = metrics.counter(
+      'packager_lost_segments_total',
+      'Segments that left the memory before they could be stored, and are listed as GAP since.',
+      rendition,
+    );
+    this.restoredSegments = metrics.counter(
+      'packager_restored_segments_total',
+      'Segments of before that are listed again, by a stream that goes on behind them.',
+      rendition,
     );
     this.failedListeners = metrics.counter(
       'packager_failed_listeners_total',

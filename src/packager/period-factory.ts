@@ -5,7 +5,6 @@ import type { PeriodCipher } from './period-cipher.ts';
 import type { Period, SegmentPlan } from '../stream/live-window.ts';
 import type { Timeline, Track } from '../stream/track.ts';
 import { leadTrack, maxSegmentTicks, type PartRule, partRule, planSegmentTicks } from './segment-plan.ts';
-import { ticksToMs } from './ticks.ts';
 
 /** A track with its initialization segment. */
 export interface PreparedTrack<T extends Track = Track> {
@@ -50,8 +49,8 @@ export function prepareProgramme(
 
 export interface PeriodStart {
   readonly id: string;
-  /** Ticks of the programme's lead track. */
-  readonly startTicks: number;
+  /** See {@link Period.startMs}. */
+  readonly startMs: number;
   readonly startNumber: number;
   readonly continues: string | undefined;
   /** See {@link Period.rekeyed}. */
@@ -80,9 +79,12 @@ export class LivePeriod implements Period {
   readonly #encryptors = new Map<string, SampleEncryptor>();
 
   /** The period that begins at a lead frame. Other tracks start at the same instant, not at their first frame. */
-  constructor({ lead, tracks, segmentTicks }: Programme, start: PeriodStart) {
+  constructor(
+    { lead, tracks, segmentTicks }: Pick<Programme, 'lead' | 'tracks' | 'segmentTicks'>,
+    start: PeriodStart,
+  ) {
     this.id = start.id;
-    this.startMs = ticksToMs(start.startTicks, lead.timescale);
+    this.startMs = start.startMs;
     this.startNumber = start.startNumber;
     this.segmentTicks = segmentTicks;
     this.segmentTimescale = lead.timescale;
@@ -91,6 +93,23 @@ export class LivePeriod implements Period {
     this.lead = lead;
     this.cipher = start.cipher;
     for (const [id, prepared] of tracks) this.admit(id, prepared);
+  }
+
+  /** A period of an earlier broadcast, of which nothing more is made. Its initialization segments are as they were sent. */
+  static restored(period: Period): LivePeriod {
+    const { lead, segmentTicks, inits } = period;
+    const tracks = [...period.tracks].map(
+      ([id, track]) => [id, { track, init: inits.get(id) ?? new Uint8Array() }] as const,
+    );
+    const restored = new LivePeriod(
+      { lead, segmentTicks, tracks: new Map(tracks) },
+      {
+        ...period,
+        cipher: undefined,
+      },
+    );
+    for (const [id, protection] of period.protections) restored.protections.set(id, protection);
+    return restored;
   }
 
   /** Gives rendition `id` its track. */
@@ -128,6 +147,12 @@ export function nextPeriodId(startMs: number, lastId: string | undefined): strin
   const seconds = Math.floor(startMs / 1000);
   const last = lastId === undefined ? -1 : Number.parseInt(lastId.slice(1), 36);
   return `p${Math.max(seconds, Number.isNaN(last) ? -1 : last + 1).toString(36)}`;
+}
+
+/** The later of two period ids. */
+export function laterPeriodId(one: string | undefined, other: string | undefined): string | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Number.parseInt(one.slice(1), 36) >= Number.parseInt(other.slice(1), 36) ? one : other;
 }
 
 /** What a change of tracks means to players: whether a rendition that stays got another initialization segment. */

@@ -2,10 +2,11 @@ import type { Clock } from '../base/clock.ts';
 import { Slab } from '../base/slab.ts';
 import { type ChunkEvent, type ChunkPosition, type ChunkSample, writeChunk } from '../media/isobmff/chunk.ts';
 import type { Sample } from '../stream/track.ts';
+import type { LiveRendition, LiveSegment, SegmentStart } from './live-rendition.ts';
 import type { PackagerMetrics } from './packager-metrics.ts';
 import { HOLE_SECONDS, type PartRule } from './segment-plan.ts';
-import { rescaleTicks, ticksToMs } from './ticks.ts';
-import type { LiveRendition, LiveSegment, SegmentStart, WindowStore } from './window-store.ts';
+import { ticksToMs } from './ticks.ts';
+import type { WindowStore } from './window-store.ts';
 
 /** A segment to come: where it starts and how its samples become chunks and parts. */
 export interface PlannedSegment extends SegmentStart {
@@ -101,7 +102,7 @@ export class RenditionPackager {
     if (this.isOpen) throw new Error('the segment before is still open');
     this.#rule = planned.rule;
     if (planned.timescale !== this.rendition.timescale) {
-      changeTimescale(this.rendition, planned.timescale);
+      this.rendition.changeTimescale(planned.timescale);
     }
     this.#endTicks = planned.startTicks;
     this.#store.openSegment(this.rendition, planned);
@@ -200,7 +201,17 @@ export class RenditionPackager {
       stretched - this.#partStart <= this.#rule.maxTicks;
     this.#closePartAt(fits ? stretched : this.#endTicks);
     const end = isEmpty ? endTicks : this.#endOfMedia(endTicks);
-    this.#store.closeSegment(this.rendition, segment, Math.max(0, end - segment.startTicks));
+    const durationTicks = Math.max(0, end - segment.startTicks);
+    if (!isEmpty && this.#isCutShort(segment, durationTicks)) segment.brokenOff = true;
+    this.#store.closeSegment(this.rendition, segment, durationTicks);
+  }
+
+  /** What the parts of a rung say falls short of the segment by more than a part: its encoder stopped. */
+  #isCutShort({ parts }: LiveSegment, durationTicks: number): boolean {
+    if (this.rendition.origin !== 'rung') return false;
+    const said = parts.reduce((sum, part) => sum + part.durationTicks, 0);
+    const { partTargetSeconds } = this.#store.plan;
+    return durationTicks - said > partTargetSeconds * this.rendition.timescale;
   }
 
   /** Where a segment with media ends that is followed by one at `nextTicks`, by what it holds. */
@@ -268,20 +279,4 @@ export class RenditionPackager {
     const carries = this.rendition.kind === 'video' || this.rendition.id === this.#store.renditions[0]?.id;
     return carries ? events.map(({ id, kind, atTicks, data }) => ({ id, kind, atTicks, data })) : [];
   }
-}
-
-/**
- * Restates a rendition's segments in another timescale (an encoder came back with another sample rate). Only the
- * model changes; durations stay the same seconds and may become fractional ticks.
- */
-function changeTimescale(rendition: LiveRendition, timescale: number): void {
-  const from = rendition.timescale;
-  for (const segment of rendition.segments) {
-    segment.startTicks = rescaleTicks(segment.startTicks, from, timescale);
-    segment.durationTicks = (segment.durationTicks * timescale) / from;
-    segment.parts.forEach((part, index) => {
-      segment.parts[index] = { ...part, durationTicks: (part.durationTicks * timescale) / from };
-    });
-  }
-  rendition.timescale = timescale;
 }

@@ -198,6 +198,13 @@ export function partRule(plan: SegmentPlan, track: Track, lead: Track, segmentTi
   };
 }
 
+/** The rule of a rendition that has no media now, of which no part is ever made. */
+export function restingRule(plan: SegmentPlan, timescale: number): PartRule {
+  const maxTicks = Math.floor(plan.partTargetSeconds * timescale + WHOLE_MS_ERROR);
+  const minTicks = Math.ceil(PART_MINIMUM * plan.partTargetSeconds * timescale - WHOLE_MS_ERROR);
+  return { chunkFrames: plan.chunkFrames, maxTicks, minTicks, closeTicks: minTicks };
+}
+
 /**
  * Seconds from where the grid puts the start of a segment until its first chunk is complete. Audio frames do not
  * meet the grid: an audio segment begins up to one frame behind it.

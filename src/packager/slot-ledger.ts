@@ -1,16 +1,25 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import type { ArchivedStretch, LiveArchive, StreamArchive } from '../stream/archive.ts';
 import type { StreamJournal, StreamRecord } from '../stream/journal.ts';
 import { gapDurations } from './gap-slots.ts';
 import type { Timeline, TrackKind } from '../stream/track.ts';
 import { KeyRotation } from './key-rotation.ts';
 import type { Encryption } from './period-cipher.ts';
 import type { PackagerMetrics, PeriodReason, RenditionOrigin } from './packager-metrics.ts';
-import { LivePeriod, nextPeriodId, type PreparedTrack, type Programme } from './period-factory.ts';
+import {
+  laterPeriodId,
+  LivePeriod,
+  nextPeriodId,
+  type PreparedTrack,
+  type Programme,
+} from './period-factory.ts';
+import { LiveRendition, LiveSegment } from './live-rendition.ts';
 import { type PlannedSegment, RenditionPackager } from './rendition-packager.ts';
-import { longestSegmentTicks, type PartRule } from './segment-plan.ts';
+import { discontinuitiesOf, gapsBehind, lastNumberOf, restorePast } from './restored-past.ts';
+import { longestSegmentTicks, type PartRule, restingRule } from './segment-plan.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
-import { LiveRendition, LiveSegment, type WindowStore } from './window-store.ts';
+import type { WindowStore } from './window-store.ts';
 
 /** Ticks a second of every video track (see {@link VideoTrack.timescale}). */
 const VIDEO_TIMESCALE = 90_000;
@@ -25,6 +34,8 @@ export interface PackagerDeps {
   readonly journal: StreamJournal;
   /** How a stream is encrypted; undefined: it goes in the clear. */
   readonly encryptionOf?: ((stream: string) => Encryption | undefined) | undefined;
+  /** Keeps what the memory lets go of; undefined: nothing does. */
+  readonly archive?: LiveArchive | undefined;
 }
 
 /** A media time with its timescale: what tracks of different timescales share. */
@@ -67,8 +78,8 @@ interface PlannedStart {
 /** Where a programme is to begin. */
 export interface ProgrammeStart {
   readonly number: number;
-  /** The list was emptied: nothing before it is listed any more. */
-  readonly restarted: boolean;
+  /** What stands before it in the list: nothing, segments of this broadcast, or those of an earlier one. */
+  readonly behind: 'nothing' | 'own' | 'past';
 }
 
 /**
@@ -87,16 +98,30 @@ export class SlotLedger {
   #lastPeriodId: string | undefined;
   /** Where the media of the closed slots ends, ms since the epoch; meaningful while no slot is open. */
   #endMs = 0;
+  readonly #archive: StreamArchive | undefined;
+  /** What an earlier broadcast has left, until this one begins. */
+  #past: ArchivedStretch | undefined;
+  /** Discontinuities over the life of the stream before this broadcast; undefined: it is the first. */
+  #discontinuitiesBefore: number | undefined;
 
-  constructor(stream: string, store: WindowStore, segmentMs: number, deps: PackagerDeps) {
+  constructor(
+    stream: string,
+    store: WindowStore,
+    segmentMs: number,
+    deps: PackagerDeps,
+    archive?: StreamArchive,
+  ) {
     this.#stream = stream;
     this.#store = store;
     this.#segmentMs = segmentMs;
     this.#deps = deps;
+    this.#archive = archive;
     const encryption = deps.encryptionOf?.(stream);
     this.#rotation = encryption && new KeyRotation(encryption, { ...deps, stream });
     this.#record = deps.journal.load(stream);
-    this.#lastPeriodId = this.#record?.lastPeriodId;
+    this.#past = archive?.past();
+    this.#lastPeriodId = laterPeriodId(this.#record?.lastPeriodId, this.#past?.periods.at(-1)?.id);
+    this.#discontinuitiesBefore = this.#record?.discontinuitySequence;
   }
 
   /** The newest slot. */
@@ -129,16 +154,68 @@ export class SlotLedger {
     const startMs = ticksToMs(start.ticks, start.timescale);
     const epochNumber = Math.max(1, Math.floor(startMs / this.#segmentMs));
     if (!this.#slot) {
-      return { number: Math.max(epochNumber, (this.#record?.lastNumber ?? 0) + 1), restarted: false };
+      const past = this.#past;
+      this.#past = undefined;
+      if (past && this.#resume(past, startMs)) return { number: this.nextNumber, behind: 'past' };
+      const lastNumber = Math.max(this.#record?.lastNumber ?? 0, past ? lastNumberOf(past) : 0);
+      const number = Math.max(epochNumber, lastNumber + 1);
+      if (past) this.#forget(past, number);
+      return { number, behind: 'nothing' };
     }
     const gaps = gapDurations(startMs - this.#endMs, this.gapMs);
     if (gaps.length * this.gapMs > this.#store.plan.windowSeconds * 1000) {
       const number = Math.max(epochNumber, this.nextNumber);
       this.#store.restart(number);
-      return { number, restarted: true };
+      return { number, behind: 'nothing' };
     }
     for (const durationMs of gaps) this.appendGap(durationMs);
-    return { number: this.nextNumber, restarted: false };
+    return { number: this.nextNumber, behind: 'own' };
+  }
+
+  /** The list begins anew at `number`, with nothing of the past in it. */
+  #forget(past: ArchivedStretch, number: number): void {
+    const before = discontinuitiesOf(past);
+    this.#discontinuitiesBefore = Math.max(this.#discontinuitiesBefore ?? 0, before);
+    this.#archive?.listedFrom(number, this.#discontinuitiesBefore + 1);
+    this.#deps.log.info(
+      { stream: this.#stream, number },
+      'what an earlier broadcast has left is not listed any more',
+    );
+  }
+
+  /** Goes on behind the past, if that can be: its list with gaps for the time between. */
+  #resume(stretch: ArchivedStretch, startMs: number): boolean {
+    const { plan } = this.#store;
+    const fits = stretch.targetDurationSeconds === plan.targetDurationSeconds;
+    const past = fits ? restorePast(stretch) : undefined;
+    if (!past) return false;
+    const { segmentTicks, segmentTimescale } = past.lastPeriod;
+    const gaps = gapsBehind(past, {
+      startMs,
+      slotMs: (segmentTicks / segmentTimescale) * 1000,
+      listSeconds: plan.windowSeconds,
+      targetDurationSeconds: plan.targetDurationSeconds,
+      used: this.#record,
+    });
+    if (!gaps) return false;
+    this.#store.resume(past.periods, past.renditions, past.lastNumber + gaps.length + 1);
+    for (const rendition of past.renditions) {
+      const rule = restingRule(plan, rendition.timescale);
+      this.#packagers.set(rendition.id, new RenditionPackager(rendition, rule, this.#store, this.#deps));
+    }
+    this.#endMs = past.endMs;
+    this.#slot = {
+      number: past.lastNumber,
+      period: past.lastPeriod,
+      start: { ticks: past.endMs, timescale: 1000 },
+      discontinuity: false,
+    };
+    for (const { durationMs, discontinuity } of gaps) this.appendGap(durationMs, discontinuity);
+    this.#deps.log.info(
+      { stream: this.#stream, number: this.nextNumber, segments: past.renditions[0]?.segments.length },
+      'the list goes on behind an earlier broadcast',
+    );
+    return true;
   }
 
   /** Adds the renditions of `programme` that the window lacks, with gaps for the slots they missed. */
@@ -152,23 +229,36 @@ export class SlotLedger {
     }
   }
 
-  /** Adds the rendition of an encoded rung, whose parts are the source's. Without segments. */
-  addRung(id: string, timescale: number): RenditionPackager {
-    return this.#add(id, 'video', 'rung', timescale, this.packager('video').rule);
+  /**
+   * The rendition of an encoded rung, whose parts are the source's: with gaps for every segment of the lead before
+   * `number`, and nothing from there on. One of an earlier broadcast has its segments of that, too.
+   */
+  addRung(id: string, timescale: number, number: number): RenditionPackager {
+    const { rule, rendition: model } = this.packager('video');
+    const known = this.#packagers.get(id);
+    if (known) {
+      this.#store.truncate(known.rendition, number);
+      return known;
+    }
+    const packager = this.#add(id, 'video', 'rung', timescale, rule);
+    appendGaps(packager.rendition, model, model.segments.slice(0, indexOf(model, number)));
+    return packager;
   }
 
-  /** Takes a rendition away that nobody has seen. */
-  removeRung(id: string): void {
+  /** Takes a rendition away that nobody has seen; false for one of an earlier broadcast, which stays. */
+  removeRung(id: string): boolean {
+    const { firstOwn } = this.#store;
+    const oldest = this.#packagers.get(id)?.rendition.segments[0];
+    if (oldest && oldest.number < firstOwn) return false;
     this.#packagers.delete(id);
     this.#store.removeRendition(id);
+    return true;
   }
 
-  /** Gives a new rung gaps for every complete segment of the lead; returns those that it did not miss. */
-  fillWithGaps(rung: LiveRendition): readonly LiveSegment[] {
+  /** Segments of the source from `number` on. */
+  sourceFrom(number: number): readonly LiveSegment[] {
     const model = this.packager('video').rendition;
-    const missed = model.segments.filter(({ state }) => state !== 'open');
-    appendGaps(rung, model, missed);
-    return model.segments.slice(missed.length);
+    return model.segments.slice(indexOf(model, number));
   }
 
   /** Plans segments of the lead for a rung that comes after they were begun. */
@@ -258,7 +348,7 @@ export class SlotLedger {
     this.#lastPeriodId = id;
     const period = new LivePeriod(programme, {
       id,
-      startTicks: start.ticks,
+      startMs,
       startNumber: start.number,
       continues: start.continues,
       rekeyed: start.continues !== undefined && cipher !== before?.cipher,
@@ -318,7 +408,7 @@ export class SlotLedger {
   }
 
   /** One GAP segment in every rendition, from where media ended. Only while every rendition is closed. */
-  appendGap(durationMs: number): void {
+  appendGap(durationMs: number, discontinuity = false): void {
     const slot = this.#slot;
     if (!slot) return;
     const number = slot.number + 1;
@@ -326,10 +416,10 @@ export class SlotLedger {
     for (const rendition of this.#store.renditions) {
       const startTicks = Math.round(rescaleTicks(this.#endMs, 1000, rendition.timescale));
       const endTicks = Math.round(rescaleTicks(endMs, 1000, rendition.timescale));
-      const start = { number, period: slot.period, startTicks, discontinuity: false };
+      const start = { number, period: slot.period, startTicks, discontinuity };
       this.#store.closeSegment(rendition, this.#store.openSegment(rendition, start), endTicks - startTicks);
     }
-    this.#slot = { ...slot, number, start: { ticks: this.#endMs, timescale: 1000 }, discontinuity: false };
+    this.#slot = { ...slot, number, start: { ticks: this.#endMs, timescale: 1000 }, discontinuity };
     this.#endMs = endMs;
     this.#saveJournal(number);
   }
@@ -343,10 +433,18 @@ export class SlotLedger {
   ): RenditionPackager {
     const [model] = this.#store.renditions;
     // A list that follows one of an earlier process lies behind a discontinuity that is not in it.
-    const discontinuitySequence =
-      model?.discontinuitySequence ?? (this.#record ? this.#record.discontinuitySequence + 1 : 0);
+    const before = this.#discontinuitiesBefore;
+    const discontinuitySequence = model?.discontinuitySequence ?? (before === undefined ? 0 : before + 1);
     const firstListed = model?.firstListed ?? 0;
-    const rendition = new LiveRendition({ id, kind, origin, timescale, firstListed, discontinuitySequence });
+    const rendition = new LiveRendition({
+      id,
+      kind,
+      origin,
+      timescale,
+      firstListed,
+      discontinuitySequence,
+      rateRunSeconds: this.#store.plan.targetDurationSeconds / 2,
+    });
     this.#store.addRendition(rendition);
     const packager = new RenditionPackager(rendition, rule, this.#store, this.#deps);
     this.#packagers.set(id, packager);
@@ -356,10 +454,9 @@ export class SlotLedger {
   #saveJournal(lastNumber: number): void {
     const [model] = this.#store.renditions;
     if (!model || this.#lastPeriodId === undefined) return;
-    const listed = model.segments.filter((s) => s.discontinuity && s.number >= model.firstListed);
     this.#deps.journal.save(this.#stream, {
       lastNumber,
-      discontinuitySequence: model.discontinuitySequence + listed.length,
+      discontinuitySequence: model.discontinuitySequence + model.listedDiscontinuities,
       lastPeriodId: this.#lastPeriodId,
     });
   }
@@ -404,6 +501,12 @@ function appendGaps(rendition: LiveRendition, model: LiveRendition, missed: read
     });
     gap.durationTicks = Math.round((segment.durationTicks * rendition.timescale) / model.timescale);
     gap.state = 'gap';
-    rendition.segments.push(gap);
+    rendition.push(gap);
   }
+  rendition.beginMemoryAt(model.memoryFrom);
+}
+
+/** Index of the first segment from `number` on. */
+function indexOf({ segments }: LiveRendition, number: number): number {
+  return Math.max(0, number - (segments[0]?.number ?? number));
 }

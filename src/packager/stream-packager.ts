@@ -1,4 +1,5 @@
 import type { Timer } from '../base/clock.ts';
+import type { StreamArchive } from '../stream/archive.ts';
 import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import type { Sample, StreamSink, TimedEvent, Timeline } from '../stream/track.ts';
@@ -8,10 +9,12 @@ import { PackagingRun } from './packaging-run.ts';
 import { initsDiffer, type Programme, prepareProgramme, sameInit, sameRenditions } from './period-factory.ts';
 import { leadTrack, type PlanOptions, planStream } from './segment-plan.ts';
 import { type Instant, type PackagerDeps, type ProgrammeStart, SlotLedger } from './slot-ledger.ts';
-import { WindowStore } from './window-store.ts';
+import { keptSeconds, WindowStore } from './window-store.ts';
 
 /** How a stream is packaged. */
 export interface PackagerOptions extends PlanOptions {
+  /** How far back playlists reach where there is an archive, when that is further than `windowSeconds`. */
+  readonly dvrSeconds: number;
   /** Media held in memory for one stream; at the limit the oldest segments go first. */
   readonly maxWindowBytes: number;
   /** A segment is cut, with or without a key frame, before it grows past this. */
@@ -25,6 +28,7 @@ export const DEFAULT_PACKAGER_OPTIONS: PackagerOptions = {
   partMs: 200,
   chunkFrames: 1,
   windowSeconds: 60,
+  dvrSeconds: 0,
   maxWindowBytes: 256 * 1024 * 1024,
   maxSegmentBytes: 32 * 1024 * 1024,
   ladder: false,
@@ -47,6 +51,7 @@ export class StreamPackager implements StreamSink {
   readonly #stream: string;
   readonly #options: PackagerOptions;
   readonly #deps: PackagerDeps;
+  #archive: StreamArchive | undefined;
   readonly #ladder: Ladder;
   #open: OpenWindow | undefined;
   /** A timeline whose first lead frame has not come yet, and what came before it. */
@@ -118,6 +123,7 @@ export class StreamPackager implements StreamSink {
     this.#gapTimer?.cancel();
     this.#open?.store.setState('ended');
     this.#open?.store.commit();
+    this.#archive?.end();
   }
 
   /** Lets go of the window's memory and of every timer. The window must not be read any more. */
@@ -126,6 +132,7 @@ export class StreamPackager implements StreamSink {
     this.#closed = true;
     this.#gapTimer?.cancel();
     this.#open?.store.close();
+    this.#archive?.close();
   }
 
   #withLadder(act: (ladder: Ladder) => void): void {
@@ -203,8 +210,8 @@ export class StreamPackager implements StreamSink {
     const continuing = this.#run;
     const before = this.#programme;
     const periodBefore = ledger.slot?.period.id;
-    const { number, restarted } = continuing
-      ? { number: ledger.nextNumber, restarted: false }
+    const { number, behind } = continuing
+      ? ({ number: ledger.nextNumber, behind: 'own' } as const)
       : this.#place(ledger, { ticks: first.dts, timescale: programme.lead.timescale });
     const changed = before !== undefined && initsDiffer(before, programme);
     if (before && !sameInit(before, programme, 'video')) this.#ladder.sourceChanged();
@@ -222,7 +229,7 @@ export class StreamPackager implements StreamSink {
     store.setState('live');
     const start = {
       number,
-      discontinuity: !restarted && before !== undefined && (timeline.reason !== 'tracks' || changed),
+      discontinuity: behind === 'past' || (behind === 'own' && (timeline.reason !== 'tracks' || changed)),
       continues: continuing && !changed ? periodBefore : undefined,
       reason: timeline.reason,
     };
@@ -237,11 +244,20 @@ export class StreamPackager implements StreamSink {
   }
 
   #openWindow(timeline: Timeline): OpenWindow {
-    const plan = planStream(this.#options, timeline);
-    const store = new WindowStore(this.#stream, plan, this.#options.maxWindowBytes, this.#deps);
+    const archive = this.#deps.archive?.open(this.#stream);
+    this.#archive = archive;
+    const { windowSeconds, dvrSeconds, maxWindowBytes, segmentMs } = this.#options;
+    const listSeconds = archive ? Math.max(windowSeconds, dvrSeconds) : windowSeconds;
+    const plan = planStream({ ...this.#options, windowSeconds: listSeconds }, timeline);
+    const { targetDurationSeconds } = plan;
+    const memorySeconds = keptSeconds(windowSeconds, targetDurationSeconds);
+    const behind = archive && { archive, memorySeconds };
+    const store = new WindowStore(this.#stream, plan, maxWindowBytes, { ...this.#deps, behind });
     this.#deps.log.info({ stream: this.#stream, ...plan }, 'segment plan fixed');
     if (this.#options.ladder && !this.#ladder.announced) store.hold();
-    return { store, ledger: new SlotLedger(this.#stream, store, this.#options.segmentMs, this.#deps) };
+    const ledger = new SlotLedger(this.#stream, store, segmentMs, this.#deps, archive);
+    archive?.describe({ targetDurationSeconds });
+    return { store, ledger };
   }
 
   /** While the publisher is away: a GAP segment each time the end of its slot has passed. */

@@ -6,94 +6,24 @@ import type {
   LiveState,
   LiveWindow,
   Part,
-  Rendition,
-  Segment,
   SegmentPlan,
-  SegmentState,
   Splice,
   WindowChange,
 } from '../stream/live-window.ts';
-import type { EventKind, TimedEvent, TrackKind } from '../stream/track.ts';
-import type { PackagerMetrics, RenditionOrigin } from './packager-metrics.ts';
+import type { EventKind, TimedEvent } from '../stream/track.ts';
+import { type LiveRendition, LiveSegment, type SegmentStart } from './live-rendition.ts';
+import { type BehindMemory, MediaTiers } from './media-tiers.ts';
+import type { PackagerMetrics } from './packager-metrics.ts';
 import type { LivePeriod } from './period-factory.ts';
 import { SpliceBook } from './splice-book.ts';
 import { rescaleTicks } from './ticks.ts';
-
-/** Where a segment begins and what it belongs to. */
-export interface SegmentStart {
-  readonly number: number;
-  readonly period: LivePeriod;
-  /** Ticks of the rendition. */
-  readonly startTicks: number;
-  readonly discontinuity: boolean;
-}
-
-/** A segment while it is being made. */
-export class LiveSegment implements Segment {
-  readonly number: number;
-  readonly period: LivePeriod;
-  readonly discontinuity: boolean;
-  startTicks: number;
-  durationTicks = 0;
-  state: SegmentState = 'open';
-  sizeBytes = 0;
-  independent = false;
-  partsForetold = false;
-  brokenOff = false;
-  readonly chunks: Chunk[] = [];
-  readonly parts: Part[] = [];
-
-  constructor(start: SegmentStart) {
-    this.number = start.number;
-    this.period = start.period;
-    this.startTicks = start.startTicks;
-    this.discontinuity = start.discontinuity;
-  }
-}
-
-/** What a rendition is and where its list begins. */
-interface RenditionStart {
-  readonly id: string;
-  readonly kind: TrackKind;
-  readonly origin: RenditionOrigin;
-  readonly timescale: number;
-  readonly firstListed: number;
-  readonly discontinuitySequence: number;
-}
-
-/** A rendition as its window stores it. */
-export class LiveRendition implements Rendition {
-  readonly id: string;
-  readonly kind: TrackKind;
-  /** Its label in metrics. */
-  readonly origin: RenditionOrigin;
-  timescale: number;
-  readonly segments: LiveSegment[] = [];
-  firstListed: number;
-  discontinuitySequence: number;
-  peakBps = 0;
-  averageBps = 0;
-
-  constructor(start: RenditionStart) {
-    this.id = start.id;
-    this.kind = start.kind;
-    this.origin = start.origin;
-    this.timescale = start.timescale;
-    this.firstListed = start.firstListed;
-    this.discontinuitySequence = start.discontinuitySequence;
-  }
-
-  /** The segment at the live edge, if it is still growing. */
-  get open(): LiveSegment | undefined {
-    const last = this.segments.at(-1);
-    return last?.state === 'open' ? last : undefined;
-  }
-}
 
 export interface WindowDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: PackagerMetrics;
+  /** Undefined: there is nothing but memory. */
+  readonly behind?: BehindMemory | undefined;
 }
 
 /** An event with its place among all of the stream: chunks name it by that. */
@@ -110,6 +40,15 @@ const MIN_LIST_TARGETS = 3;
 
 /** Twice its own duration, that of the open segment, and margin: segments may be a fifth longer than nominal. */
 const KEPT_TARGETS = 4;
+
+/**
+ * A segment that left a list of `listSeconds` is downloadable for its own duration and that of the longest list it was in
+ * (RFC 8216bis 6.2.2): the segment itself and the parts of the open one stood in that list, too.
+ */
+export function keptSeconds(listSeconds: number, targetDurationSeconds: number): number {
+  const list = Math.max(listSeconds, MIN_LIST_TARGETS * targetDurationSeconds);
+  return 2 * list + KEPT_TARGETS * targetDurationSeconds;
+}
 
 /**
  * One stream's live window. Its mutators change the model at once and remember what changed; `commit()` slides the
@@ -133,17 +72,22 @@ export class WindowStore implements LiveWindow {
   #changes: WindowChange[] = [];
   #slideDue = false;
   #held = false;
-  #totalBytes = 0;
-  readonly #maxBytes: number;
+  #closed = false;
+  /** Number of the first segment of this broadcast: what is before it is of an earlier one. */
+  #firstOwn = 0;
+  readonly #tiers: MediaTiers;
+  /** What the archive was told last of where the list begins. */
+  #toldFirst = 0;
   readonly #deps: WindowDeps;
   readonly #listeners = new Set<(change: WindowChange) => void>();
 
   constructor(stream: string, plan: SegmentPlan, maxBytes: number, deps: WindowDeps) {
     this.stream = stream;
     this.plan = plan;
-    this.#maxBytes = maxBytes;
+    this.#tiers = new MediaTiers(maxBytes, deps.behind, deps.metrics);
     this.#deps = deps;
     this.mpdChangedMs = deps.clock.wallMs();
+    deps.behind?.archive.onShortened((number) => this.#shorten(number));
   }
 
   subscribe(listener: (change: WindowChange) => void): () => void {
@@ -153,7 +97,12 @@ export class WindowStore implements LiveWindow {
 
   /** Media bytes held. */
   get totalBytes(): number {
-    return this.#totalBytes;
+    return this.#tiers.totalBytes;
+  }
+
+  /** Number of the first segment that nobody may have seen in an earlier broadcast. */
+  get firstOwn(): number {
+    return this.#firstOwn;
   }
 
   rendition(id: string): LiveRendition | undefined {
@@ -186,9 +135,27 @@ export class WindowStore implements LiveWindow {
   removeRendition(id: string): void {
     const index = this.renditions.findIndex((rendition) => rendition.id === id);
     const [removed] = index < 0 ? [] : this.renditions.splice(index, 1);
-    for (const segment of removed?.segments ?? []) this.#addBytes(-segment.sizeBytes);
+    if (!removed) return;
+    this.#tiers.takeBack(removed, 0);
+    for (const segment of removed.segments) this.#tiers.forget(segment);
     this.#slideDue = true;
     this.touchMpd();
+  }
+
+  /** Takes back segments without media, from `number` on, that a rendition had while nobody knew of its track. */
+  truncate(rendition: LiveRendition, number: number): void {
+    this.#tiers.takeBack(rendition, number);
+    rendition.truncate(number);
+  }
+
+  /** Goes on behind the periods and renditions of an earlier broadcast with segment `firstOwn`. */
+  resume(periods: readonly LivePeriod[], renditions: readonly LiveRendition[], firstOwn: number): void {
+    this.#firstOwn = firstOwn;
+    this.periods.push(...periods);
+    for (const rendition of renditions) {
+      this.addRendition(rendition);
+      this.#deps.metrics.restoredSegments.inc({ rendition: rendition.origin }, rendition.segments.length);
+    }
   }
 
   get upcoming(): LivePeriod | undefined {
@@ -245,7 +212,7 @@ export class WindowStore implements LiveWindow {
 
   openSegment(rendition: LiveRendition, start: SegmentStart): LiveSegment {
     const segment = new LiveSegment(start);
-    rendition.segments.push(segment);
+    rendition.push(segment);
     return segment;
   }
 
@@ -253,16 +220,16 @@ export class WindowStore implements LiveWindow {
     if (segment.chunks.length === 0) {
       segment.startTicks = startTicks;
       segment.independent = chunk.independent;
+      if (!chunk.independent) rendition.dependent.push(segment.number);
     }
-    segment.chunks.push(chunk);
-    segment.sizeBytes += chunk.bytes.length;
-    this.#addBytes(chunk.bytes.length);
+    segment.addChunk(chunk);
+    this.#tiers.addBytes(chunk.bytes.length);
     this.#deps.metrics.chunks[rendition.origin].inc();
     this.#changes.push({ kind: 'chunk', rendition: rendition.id, segment });
   }
 
   addPart(rendition: LiveRendition, segment: LiveSegment, part: Part): void {
-    segment.parts.push(part);
+    segment.addPart(part);
     this.#deps.metrics.parts[rendition.origin].inc();
     this.#note({ kind: 'part', rendition: rendition.id, segment, part });
   }
@@ -279,6 +246,8 @@ export class WindowStore implements LiveWindow {
       metrics.segments.inc({ rendition: rendition.origin });
       if (!segment.independent) metrics.nonIndependentSegments.inc({ rendition: rendition.origin });
     }
+    rendition.completed(segment);
+    this.#tiers.completed(rendition, segment);
     this.#slideDue = true;
     this.#note({ kind: 'segment', rendition: rendition.id, segment });
   }
@@ -289,11 +258,8 @@ export class WindowStore implements LiveWindow {
    */
   restart(firstNumber: number): void {
     for (const rendition of this.renditions) {
-      const listed = rendition.segments.filter((segment) => segment.number >= rendition.firstListed);
-      rendition.discontinuitySequence += listed.filter((segment) => segment.discontinuity).length + 1;
-      for (const segment of rendition.segments) this.#addBytes(-segment.sizeBytes);
-      rendition.segments.length = 0;
-      rendition.firstListed = firstNumber;
+      for (const segment of rendition.segments) this.#tiers.forget(segment);
+      rendition.clear(firstNumber);
     }
     this.periods.length = 0;
     this.#book.clear();
@@ -303,6 +269,7 @@ export class WindowStore implements LiveWindow {
 
   /** Makes everything since the last commit known. */
   commit(): void {
+    if (this.#closed) return;
     if (this.#slideDue) this.#slide();
     while (this.#changes.length > 0) {
       const changes = this.#changes;
@@ -313,7 +280,8 @@ export class WindowStore implements LiveWindow {
 
   /** Lets go of all media and listeners. */
   close(): void {
-    this.#addBytes(-this.#totalBytes);
+    this.#closed = true;
+    this.#tiers.close();
     this.#changes = [];
     this.#listeners.clear();
   }
@@ -345,50 +313,53 @@ export class WindowStore implements LiveWindow {
     }
   }
 
-  #addBytes(count: number): void {
-    this.#totalBytes += count;
-    this.#deps.metrics.windowBytes.inc(count);
-  }
-
   #slide(): void {
     this.#slideDue = false;
-    const { plan } = this;
-    this.published ||=
-      !this.#held && this.renditions.every((rendition) => rendition.segments.some((s) => s.state !== 'open'));
+    const { plan, renditions } = this;
+    if (renditions.length === 0) return;
+    this.published ||= !this.#held && renditions.every((rendition) => this.#hasOwn(rendition));
+    const tiers = this.#tiers;
+    if (this.published) tiers.handOver();
     const listSeconds = Math.max(plan.windowSeconds, MIN_LIST_TARGETS * plan.targetDurationSeconds);
-    // A segment that left the list is downloadable for its own duration and that of the longest list it was in
-    // (RFC 8216bis 6.2.2): the segment itself and the parts of the open one stood in that list, too.
-    const keepSeconds = 2 * listSeconds + KEPT_TARGETS * plan.targetDurationSeconds;
-    while (this.#canDropListed(listSeconds)) this.#unlistFirst();
-    while (this.#canEvict(keepSeconds)) this.#evictFirst();
-    while (this.#totalBytes > this.#maxBytes && this.#makeRoom());
-    for (const rendition of this.renditions) measureRates(rendition, plan.targetDurationSeconds);
+    while (renditions.every(({ secondsListed }) => secondsListed >= listSeconds)) this.#unlistFirst();
+    tiers.release(renditions);
+    const heldSeconds = keptSeconds(plan.windowSeconds, plan.targetDurationSeconds);
+    while (this.#canEvict(heldSeconds)) this.#evictFirst();
+    while (tiers.isFull && this.#makeRoom());
     this.#dropUnusedPeriods();
     this.#dropPastEvents();
+    if (this.published) this.#tellFirst();
   }
 
-  #canDropListed(listSeconds: number): boolean {
-    return this.renditions.every(
-      (rendition) => secondsAfter(rendition, rendition.firstListed) >= listSeconds,
-    );
+  /** It has a complete segment of this broadcast. */
+  #hasOwn({ newestComplete }: LiveRendition): boolean {
+    return newestComplete !== undefined && newestComplete.number >= this.#firstOwn;
   }
 
-  #canEvict(keepSeconds: number): boolean {
+  #canEvict(heldSeconds: number): boolean {
     return this.renditions.every((rendition) => {
       const first = rendition.segments[0];
       return (
         first !== undefined &&
         first.number < rendition.firstListed &&
-        secondsAfter(rendition, first.number) >= keepSeconds
+        rendition.secondsHeld >= heldSeconds &&
+        !this.#tiers.isAwaited(first)
       );
     });
   }
 
-  /** Gives up the oldest segment, listed or not; false when only the last complete one and the open one are left. */
+  /**
+   * Gives up the oldest media. With an archive its segments stay in the list; without one they leave it. False when only
+   * the last complete segment and the open one are left.
+   */
   #makeRoom(): boolean {
-    const renditions = this.renditions;
-    if (renditions.some((r) => r.segments.filter((s) => s.state !== 'open').length <= 1)) return false;
-    if (renditions.some((r) => r.segments[0]?.number === r.firstListed)) {
+    if (this.#tiers.hasArchive) {
+      const made = this.#tiers.makeRoom(this.renditions);
+      if (made?.isLost) this.version += 1;
+      return made !== undefined;
+    }
+    if (this.renditions.some(({ completeInMemory }) => completeInMemory <= 1)) return false;
+    if (this.renditions.some((r) => r.segments[0]?.number === r.firstListed)) {
       this.#unlistFirst();
       this.#deps.metrics.shrunkWindows.inc();
     }
@@ -397,68 +368,46 @@ export class WindowStore implements LiveWindow {
   }
 
   #unlistFirst(): void {
-    for (const rendition of this.renditions) {
-      const left = rendition.segments.find((segment) => segment.number === rendition.firstListed);
-      if (left?.discontinuity) rendition.discontinuitySequence += 1;
-      rendition.firstListed += 1;
-    }
+    for (const rendition of this.renditions) rendition.unlistFirst();
     this.version += 1;
   }
 
   #evictFirst(): void {
-    for (const rendition of this.renditions) {
-      const evicted = rendition.segments.shift();
-      if (evicted) this.#addBytes(-evicted.sizeBytes);
-    }
+    for (const rendition of this.renditions) this.#tiers.forget(rendition.evictFirst());
+  }
+
+  /** The store has given up what is before `number`: it leaves the list. */
+  #shorten(number: number): void {
+    const { renditions } = this;
+    const newest = Math.min(...renditions.map(({ memoryFrom }) => memoryFrom));
+    while (renditions.some(({ firstListed }) => firstListed < Math.min(number, newest))) this.#unlistFirst();
+    this.#slideDue = true;
+    this.commit();
+  }
+
+  #tellFirst(): void {
+    const [lead] = this.renditions;
+    if (!lead || lead.firstListed === this.#toldFirst) return;
+    this.#toldFirst = lead.firstListed;
+    this.#deps.behind?.archive.listedFrom(lead.firstListed, lead.discontinuitySequence);
   }
 
   /** A splice whose moment left the list says nothing any more. */
   #dropPastEvents(): void {
     const [lead] = this.renditions;
-    const first = lead?.segments.find(({ number }) => number === lead.firstListed);
+    const first = lead?.at(lead.firstListed);
     if (!lead || !first) return;
     if (this.#book.forgetBefore(rescaleTicks(first.startTicks, lead.timescale, EVENT_TIMESCALE)))
       this.touchMpd();
   }
 
   #dropUnusedPeriods(): void {
-    const used = new Set(this.renditions.flatMap((r) => r.segments.map((segment) => segment.period)));
     while (this.periods.length > 1) {
       const [oldest] = this.periods;
-      if (!oldest || used.has(oldest)) return;
+      // Periods follow each other as the segments do.
+      if (!oldest || this.renditions.some(({ segments }) => segments[0]?.period === oldest)) return;
       this.periods.shift();
       this.touchMpd();
     }
   }
-}
-
-/** Seconds of complete segments behind segment `number`. */
-function secondsAfter(rendition: LiveRendition, number: number): number {
-  let ticks = 0;
-  for (const segment of rendition.segments) if (segment.number > number) ticks += segment.durationTicks;
-  return ticks / rendition.timescale;
-}
-
-/**
- * The peak is that of runs of segments that last half a target duration or more (RFC 8216bis 4.4.6.2): a segment that
- * was cut short says little by itself, least of all one that begins with the GOP of a publisher that took over.
- */
-function measureRates(rendition: LiveRendition, targetSeconds: number): void {
-  let bits = 0;
-  let ticks = 0;
-  let peak = 0;
-  let run = { bits: 0, ticks: 0 };
-  for (const segment of rendition.segments) {
-    if (segment.state !== 'closed' || segment.number < rendition.firstListed || segment.durationTicks <= 0)
-      continue;
-    const segmentBits = segment.sizeBytes * 8;
-    bits += segmentBits;
-    ticks += segment.durationTicks;
-    run = { bits: run.bits + segmentBits, ticks: run.ticks + segment.durationTicks };
-    if (run.ticks < (targetSeconds * rendition.timescale) / 2) continue;
-    peak = Math.max(peak, (run.bits * rendition.timescale) / run.ticks);
-    run = { bits: 0, ticks: 0 };
-  }
-  rendition.averageBps = ticks === 0 ? 0 : Math.round((bits * rendition.timescale) / ticks);
-  rendition.peakBps = Math.max(Math.round(peak), rendition.averageBps);
 }

@@ -134,13 +134,14 @@ end
 return { 'waiting', tries }
 `;
 
-/** Of a worker that closes: n, place, attempt. */
+/** Of a worker that closes, or cannot do it: n, place, attempt, error or nothing. */
 const GIVE_BACK = `
 local n, i = ARGV[1], ARGV[2]
 local s = standing(n, i)
 if not s or s.state ~= 'active' or s.attempt ~= tonumber(ARGV[3]) then return 0 end
 s.state = 'waiting'
 s.forgiven = s.forgiven + 1
+if ARGV[4] ~= '' then redis.call('HSET', p .. ':e:' .. n, i, ARGV[4]) end
 put(n, i, s)
 tellJob(n, i, s)
 return 1

@@ -243,9 +243,10 @@ export class RedisJobStore {
     return kind === 'waiting' ? { kind, failures: count } : { kind };
   }
 
-  /** It does not count as an attempt. False: it was not this worker's any more. */
-  async giveBack({ seq, index, attempt }: Attempt): Promise<boolean> {
-    return (await this.#connection.run('jobGiveBack', seq, index, attempt)) === 1;
+  /** It does not count as an attempt. `error`: why, for people. False: it was not this worker's any more. */
+  async giveBack({ seq, index, attempt }: Attempt, error?: JobError): Promise<boolean> {
+    const why = error === undefined ? '' : JSON.stringify(error);
+    return (await this.#connection.run('jobGiveBack', seq, index, attempt, why)) === 1;
   }
 
   /** Whether an attempt still counts; tells others of its progress. */

@@ -6,7 +6,7 @@ import type { HeldTicket, JobTickets } from './bullmq-job-tickets.ts';
 import { clampShare, type JobQueueOptions } from './job-limits.ts';
 import type { JobMetrics } from './job-metrics.ts';
 import { type JobOutcome, retryDelay, runHandler } from './job-outcome.ts';
-import type { JobHandler, JobWorker, Json, RunningJob, WorkerOptions } from './job-queue.ts';
+import type { JobError, JobHandler, JobWorker, Json, RunningJob, WorkerOptions } from './job-queue.ts';
 
 export interface BullWorkerDeps {
   readonly store: RedisJobStore;
@@ -233,6 +233,7 @@ export class BullWorker implements JobWorker {
   async #finish(run: Run, outcome: JobOutcome): Promise<void> {
     const { store, tickets, clock, options, random } = this.#deps;
     const { ticket } = run;
+    if (outcome.kind === 'failed' && outcome.elsewhere) return this.#passOn(run, outcome.error);
     const answer = await this.#persist(() => store.finish(run.at, outcome, clock.wallMs()));
     if (answer === undefined) return;
     if (!run.isOver) this.#end(run, answer.kind === 'waiting' ? 'retried' : answer.kind);
@@ -245,6 +246,14 @@ export class BullWorker implements JobWorker {
       await this.#tryOnce(() => tickets.delay(ticket, delayMs));
       this.#wakeAfter(delayMs + 1);
     }
+  }
+
+  /** To another worker. */
+  async #passOn(run: Run, error: JobError): Promise<void> {
+    const { store, tickets } = this.#deps;
+    if ((await this.#persist(() => store.giveBack(run.at, error))) === undefined) return;
+    if (!run.isOver) this.#end(run, 'given_back');
+    await this.#tryOnce(() => tickets.putBack(run.ticket));
   }
 
   #wakeAfter(delayMs: number): void {

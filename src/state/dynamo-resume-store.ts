@@ -1,6 +1,5 @@
 import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
-import { CallGate } from './call-gate.ts';
 import { DynamoClient, type DynamoOptions, DynamoRefusal } from './dynamo-client.ts';
 import {
   entryRowKey,
@@ -14,9 +13,6 @@ import {
   toProfileRow,
 } from './dynamo-rows.ts';
 import {
-  assertKey,
-  assertName,
-  assertReport,
   claimedEntry,
   conflictingRecord,
   deletedEntry,
@@ -32,6 +28,7 @@ import {
   toRecord,
   begun,
 } from './resume-entry.ts';
+import { ResumeGate } from './resume-gate.ts';
 import {
   MAX_PROFILES,
   MAX_RECORDS,
@@ -85,23 +82,21 @@ const MAX_ERASE_TURNS = 10;
 export class DynamoResumeStore implements ResumeStore {
   readonly #client: DynamoClient;
   readonly #clock: Clock;
-  readonly #gate: CallGate;
+  readonly #gate: ResumeGate;
   /** The last change under way of each profile. */
   readonly #changing = new Map<string, Promise<void>>();
 
   constructor(options: DynamoOptions, { clock, metrics }: DynamoResumeDeps) {
     this.#clock = clock;
     this.#client = new DynamoClient(options, clock, RESUME_DEADLINE_MS);
-    const gate = { part: 'resume', code: 'RESUME_UNAVAILABLE', deadlineMs: RESUME_DEADLINE_MS } as const;
-    this.#gate = new CallGate(gate, { clock, metrics });
+    this.#gate = new ResumeGate({ clock, metrics });
   }
 
   claim(
     key: ProfileKey,
     title: string,
   ): Promise<{ readonly epoch: number; readonly record: ResumeRecord | undefined }> {
-    return this.#gate.run(() => {
-      assertKey(key, title);
+    return this.#gate.ofTitle(key, title, () => {
       return this.#change(key, title, async ({ profile, entry: old }) => {
         if (!profile && (await this.#countProfiles(key.viewer)) >= MAX_PROFILES) {
           throw new AppError('RESUME_PROFILE_LIMIT');
@@ -118,9 +113,7 @@ export class DynamoResumeStore implements ResumeStore {
   }
 
   put(key: ProfileKey, report: ResumeReport, rules: PutRules): Promise<PutOutcome> {
-    return this.#gate.run(() => {
-      assertKey(key);
-      assertReport(report);
+    return this.#gate.ofReport(key, report, () => {
       const { title } = report;
       return this.#change(key, title, async ({ profile, entry: old }): Promise<Change<PutOutcome>> => {
         if (!profile || !isAccepted(old, report, rules)) {
@@ -142,15 +135,13 @@ export class DynamoResumeStore implements ResumeStore {
   }
 
   find(key: ProfileKey, title: string): Promise<ResumeRecord | undefined> {
-    return this.#gate.run(async () => {
-      assertKey(key, title);
+    return this.#gate.ofTitle(key, title, async () => {
       return liveRecord(title, (await this.#see(key, title)).entry);
     });
   }
 
   list(key: ProfileKey, after: number): Promise<ResumeList> {
-    return this.#gate.run(async () => {
-      assertKey(key);
+    return this.#gate.ofProfile(key, async () => {
       // First the profile: what is changed after it was read is told again, and nothing is missed.
       const { version, horizon } = (await this.#see(key)).profile ?? NEW_PROFILE;
       const entries = await this.#entriesOf(key);
@@ -160,8 +151,7 @@ export class DynamoResumeStore implements ResumeStore {
   }
 
   remove(key: ProfileKey, title: string): Promise<ResumeRecord | undefined> {
-    return this.#gate.run(() => {
-      assertKey(key, title);
+    return this.#gate.ofTitle(key, title, () => {
       return this.#change<ResumeRecord | undefined>(key, title, async ({ profile, entry: old }) => {
         if (!profile || old?.kind !== 'live') return { result: undefined };
         const version = this.#next(profile);
@@ -179,8 +169,7 @@ export class DynamoResumeStore implements ResumeStore {
   export(
     viewer: string,
   ): Promise<readonly { readonly profile: string; readonly records: readonly ResumeRecord[] }[]> {
-    return this.#gate.run(async () => {
-      assertName(viewer);
+    return this.#gate.ofViewer(viewer, async () => {
       const byProfile = new Map<string, ResumeRecord[]>();
       for (const row of await this.#query(viewer, '')) {
         const { profile, title } = namesOf(row);
@@ -195,8 +184,7 @@ export class DynamoResumeStore implements ResumeStore {
   }
 
   erase(viewer: string): Promise<number> {
-    return this.#gate.run(async () => {
-      assertName(viewer);
+    return this.#gate.ofViewer(viewer, async () => {
       let erased = 0;
       for (let turn = 0; turn < MAX_ERASE_TURNS; turn++) {
         // Profiles stand before titles: without its profile no report is taken any more.

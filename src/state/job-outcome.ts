@@ -1,13 +1,24 @@
 import { AppError } from '../base/errors.ts';
 import { encodeJson, MAX_JOB_RESULT_BYTES } from './job-limits.ts';
-import { type JobError, type JobHandler, PermanentJobError, type RunningJob } from './job-queue.ts';
+import {
+  ElsewhereJobError,
+  type JobError,
+  type JobHandler,
+  PermanentJobError,
+  type RunningJob,
+} from './job-queue.ts';
 
 /** How an attempt ended. */
 export type JobOutcome =
   /** The result as JSON. */
   | { readonly kind: 'done'; readonly result: string }
-  /** `permanent`: to try again would end the same way. */
-  | { readonly kind: 'failed'; readonly error: JobError; readonly permanent: boolean };
+  /** `permanent`: to try again would end the same way. `elsewhere`: not of another worker. */
+  | {
+      readonly kind: 'failed';
+      readonly error: JobError;
+      readonly permanent: boolean;
+      readonly elsewhere?: boolean;
+    };
 
 const MAX_MESSAGE_LENGTH = 1000;
 
@@ -19,7 +30,12 @@ export async function runHandler(handler: JobHandler, job: RunningJob): Promise<
     const message = `the result is not JSON, or larger than ${MAX_JOB_RESULT_BYTES} bytes`;
     return { kind: 'failed', error: { code: 'JOB_FAILED', message }, permanent: true };
   } catch (error) {
-    return { kind: 'failed', error: toJobError(error), permanent: error instanceof PermanentJobError };
+    return {
+      kind: 'failed',
+      error: toJobError(error),
+      permanent: error instanceof PermanentJobError,
+      ...(error instanceof ElsewhereJobError && { elsewhere: true }),
+    };
   }
 }
 

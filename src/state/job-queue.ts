@@ -93,6 +93,15 @@ export class PermanentJobError extends AppError {
 }
 
 /**
+ * What a handler rejects with when this worker cannot do the job, for a reason that is its own and not the job's: it goes back
+ * at once, without its counting as an attempt, for another worker. Whoever rejects so is to take no job for a while, or it gets the
+ * same one again. Of a queue that one process has to itself it is a failure like any other.
+ */
+export class ElsewhereJobError extends AppError {
+  override readonly name = 'ElsewhereJobError';
+}
+
+/**
  * Does one job. What it resolves to (at most 64 KiB as JSON) is the job's result. To reject fails this attempt; a
  * {@link PermanentJobError} fails the job at once. The code and message of an AppError are kept as the job's error; any
  * other error is a JOB_FAILED with its message.

@@ -6,7 +6,8 @@ import type { RootDatabase } from 'lmdb';
  * unheard they would end the process. To be called in the turn of every write.
  */
 export function hearCommit(db: Pick<RootDatabase, 'committed'>): void {
-  setImmediate(() => void db.committed.then(undefined, hearCause));
+  // With a function for both: lmdb calls the first without looking whether it is one.
+  setImmediate(() => void db.committed.then(() => undefined, hearCause));
 }
 
 /** The same for the error that a write was rejected with. */

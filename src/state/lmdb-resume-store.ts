@@ -4,11 +4,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { hearCause, hearCommit } from './lmdb-commits.ts';
 import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
-import { CallGate } from './call-gate.ts';
 import {
-  assertKey,
-  assertName,
-  assertReport,
   claimedEntry,
   conflictingRecord,
   deletedEntry,
@@ -24,13 +20,13 @@ import {
   toRecord,
   begun,
 } from './resume-entry.ts';
+import { ResumeGate } from './resume-gate.ts';
 import {
   MAX_PROFILES,
   MAX_RECORDS,
   type ProfileKey,
   type PutOutcome,
   type PutRules,
-  RESUME_DEADLINE_MS,
   type ResumeList,
   type ResumeRecord,
   type ResumeReport,
@@ -102,7 +98,7 @@ class LmdbResumeStore implements ResumeStore {
   readonly #profiles: Database<Profile, string[]>;
   readonly #entries: Database<StoredEntry, string[]>;
   readonly #clock: Clock;
-  readonly #gate: CallGate;
+  readonly #gate: ResumeGate;
   #closing: Promise<void> | undefined;
 
   constructor(root: RootDatabase, { clock, metrics }: LmdbResumeDeps) {
@@ -110,105 +106,106 @@ class LmdbResumeStore implements ResumeStore {
     this.#clock = clock;
     this.#profiles = root.openDB({ name: 'profiles' });
     this.#entries = root.openDB({ name: 'entries' });
-    const options = { part: 'resume', code: 'RESUME_UNAVAILABLE', deadlineMs: RESUME_DEADLINE_MS } as const;
-    this.#gate = new CallGate(options, { clock, metrics });
+    this.#gate = new ResumeGate({ clock, metrics });
   }
 
   claim(
     key: ProfileKey,
     title: string,
   ): Promise<{ readonly epoch: number; readonly record: ResumeRecord | undefined }> {
-    return this.#change(() => {
-      assertKey(key, title);
-      const profile = this.#profileToWrite(key);
-      const old = this.#entry(key, title);
-      const epoch = this.#next(profile);
-      const grown = { ...begun(profile, epoch), version: epoch, others: profile.others + (old ? 0 : 1) };
-      this.#put(key, title, claimedEntry(old, epoch));
-      this.#putProfile(key, grown);
-      return { epoch, record: liveRecord(title, old) };
-    });
+    return this.#gate.ofTitle(key, title, () =>
+      this.#change(() => {
+        const profile = this.#profileToWrite(key);
+        const old = this.#entry(key, title);
+        const epoch = this.#next(profile);
+        const grown = { ...begun(profile, epoch), version: epoch, others: profile.others + (old ? 0 : 1) };
+        this.#put(key, title, claimedEntry(old, epoch));
+        this.#putProfile(key, grown);
+        return { epoch, record: liveRecord(title, old) };
+      }),
+    );
   }
 
   put(key: ProfileKey, report: ResumeReport, rules: PutRules): Promise<PutOutcome> {
-    return this.#change((): PutOutcome => {
-      assertKey(key);
-      assertReport(report);
-      const { title } = report;
-      const old = this.#entry(key, title);
-      const profile = this.#profile(key);
-      if (!profile || !isAccepted(old, report, rules)) {
-        return { kind: 'conflict', record: conflictingRecord(title, old, report) };
-      }
-      const isNew = old.kind !== 'live';
-      const roomy = isNew && profile.live >= MAX_RECORDS ? this.#evictRecord(key, profile) : profile;
-      const version = this.#next(roomy);
-      const entry = reportedEntry(old, report, version);
-      const live = roomy.live + (isNew ? 1 : 0);
-      const others = roomy.others - (isNew ? 1 : 0);
-      this.#put(key, title, entry);
-      this.#putProfile(key, { ...roomy, version, live, others });
-      return { kind: 'stored', record: toRecord(title, entry) };
-    });
+    return this.#gate.ofReport(key, report, () =>
+      this.#change((): PutOutcome => {
+        const { title } = report;
+        const old = this.#entry(key, title);
+        const profile = this.#profile(key);
+        if (!profile || !isAccepted(old, report, rules)) {
+          return { kind: 'conflict', record: conflictingRecord(title, old, report) };
+        }
+        const isNew = old.kind !== 'live';
+        const roomy = isNew && profile.live >= MAX_RECORDS ? this.#evictRecord(key, profile) : profile;
+        const version = this.#next(roomy);
+        const entry = reportedEntry(old, report, version);
+        const live = roomy.live + (isNew ? 1 : 0);
+        const others = roomy.others - (isNew ? 1 : 0);
+        this.#put(key, title, entry);
+        this.#putProfile(key, { ...roomy, version, live, others });
+        return { kind: 'stored', record: toRecord(title, entry) };
+      }),
+    );
   }
 
   find(key: ProfileKey, title: string): Promise<ResumeRecord | undefined> {
-    return this.#read(() => {
-      assertKey(key, title);
-      return liveRecord(title, this.#entry(key, title));
-    });
+    return this.#gate.ofTitle(key, title, () => this.#read(() => liveRecord(title, this.#entry(key, title))));
   }
 
   list(key: ProfileKey, after: number): Promise<ResumeList> {
-    return this.#read(() => {
-      assertKey(key);
-      const { version, horizon } = this.#profile(key) ?? NEW_PROFILE;
-      return listRecords(this.#entriesOf(key), { version, horizon, after });
-    });
+    return this.#gate.ofProfile(key, () =>
+      this.#read(() => {
+        const { version, horizon } = this.#profile(key) ?? NEW_PROFILE;
+        return listRecords(this.#entriesOf(key), { version, horizon, after });
+      }),
+    );
   }
 
   remove(key: ProfileKey, title: string): Promise<ResumeRecord | undefined> {
-    return this.#change(() => {
-      assertKey(key, title);
-      const old = this.#entry(key, title);
-      const profile = this.#profile(key);
-      if (!profile || old?.kind !== 'live') return undefined;
-      const version = this.#next(profile);
-      const mark = deletedEntry(old, version, this.#clock.wallMs());
-      const { live, others } = profile;
-      this.#put(key, title, mark);
-      this.#putProfile(key, { ...profile, version, live: live - 1, others: others + 1 });
-      return toRecord(title, mark);
-    });
+    return this.#gate.ofTitle(key, title, () =>
+      this.#change(() => {
+        const old = this.#entry(key, title);
+        const profile = this.#profile(key);
+        if (!profile || old?.kind !== 'live') return undefined;
+        const version = this.#next(profile);
+        const mark = deletedEntry(old, version, this.#clock.wallMs());
+        const { live, others } = profile;
+        this.#put(key, title, mark);
+        this.#putProfile(key, { ...profile, version, live: live - 1, others: others + 1 });
+        return toRecord(title, mark);
+      }),
+    );
   }
 
   export(
     viewer: string,
   ): Promise<readonly { readonly profile: string; readonly records: readonly ResumeRecord[] }[]> {
-    return this.#read(() => {
-      assertName(viewer);
-      return this.#profilesOf(viewer).map((profile) => ({
-        profile,
-        records: this.#entriesOf({ viewer, profile })
-          .filter(({ entry }) => entry.kind !== 'claimed')
-          .map(({ title, entry }) => toRecord(title, entry)),
-      }));
-    });
+    return this.#gate.ofViewer(viewer, () =>
+      this.#read(() => {
+        return this.#profilesOf(viewer).map((profile) => ({
+          profile,
+          records: this.#entriesOf({ viewer, profile })
+            .filter(({ entry }) => entry.kind !== 'claimed')
+            .map(({ title, entry }) => toRecord(title, entry)),
+        }));
+      }),
+    );
   }
 
   erase(viewer: string): Promise<number> {
-    return this.#change(() => {
-      assertName(viewer);
-      let erased = 0;
-      for (const profile of this.#profilesOf(viewer)) {
-        for (const { title, entry } of this.#entriesOf({ viewer, profile })) {
-          if (entry.kind === 'live') erased += 1;
-          void this.#entries.remove(entryKey({ viewer, profile }, title));
+    return this.#gate.ofViewer(viewer, () =>
+      this.#change(() => {
+        let erased = 0;
+        for (const profile of this.#profilesOf(viewer)) {
+          for (const { title, entry } of this.#entriesOf({ viewer, profile })) {
+            if (entry.kind === 'live') erased += 1;
+            void this.#entries.remove(entryKey({ viewer, profile }, title));
+          }
+          void this.#profiles.remove([viewer, profile]);
         }
-        void this.#profiles.remove([viewer, profile]);
-      }
-      return erased;
-    });
+        return erased;
+      }),
+    );
   }
 
   close(): Promise<void> {
@@ -223,27 +220,23 @@ class LmdbResumeStore implements ResumeStore {
   }
 
   /** Resolves when what was decided on, and what it was decided from, is on the disk. */
-  #change<T>(decide: () => T): Promise<T> {
-    return this.#gate.run(async () => {
-      try {
-        const written = this.#root.transaction(decide);
-        hearCommit(this.#root);
-        const decided = await written;
-        await this.#root.flushed;
-        return decided;
-      } catch (error) {
-        hearCause(error);
-        throw error;
-      }
-    });
+  async #change<T>(decide: () => T): Promise<T> {
+    try {
+      const written = this.#root.transaction(decide);
+      hearCommit(this.#root);
+      const decided = await written;
+      await this.#root.flushed;
+      return decided;
+    } catch (error) {
+      hearCause(error);
+      throw error;
+    }
   }
 
-  #read<T>(look: () => T): Promise<T> {
-    return this.#gate.run(() => {
-      // Sees what other processes have written by now.
-      this.#root.resetReadTxn();
-      return look();
-    });
+  #read<T>(look: () => T): T {
+    // Sees what other processes have written by now.
+    this.#root.resetReadTxn();
+    return look();
   }
 
   #next(profile: Profile): number {

@@ -12,7 +12,7 @@ import type { LeaseStore } from './lease-store.ts';
 import { openLmdbResumeStore } from './lmdb-resume-store.ts';
 import { openLmdbSessionStore } from './lmdb-session-store.ts';
 import type { PubSub } from './pub-sub.ts';
-import { openRedis, openRedisSubscriber } from './redis-connection.ts';
+import { openRedisConnections } from './open-redis.ts';
 import { RedisLeaseStore } from './redis-lease-store.ts';
 import { RedisPubSub } from './redis-pub-sub.ts';
 import { RedisRegistry } from './redis-registry.ts';
@@ -97,13 +97,10 @@ async function openEmbedded(options: StateOptions, deps: CommonDeps, closer: Clo
 
 async function openOnRedis(options: StateOptions, deps: CommonDeps, closer: Closer): Promise<Stores> {
   const settings = await readRedisSettings(options.redis);
-  const [redis, subscriber] = await Promise.all([
-    openRedis(settings, REDIS_SCRIPTS, deps),
-    openRedisSubscriber(settings, deps),
-  ]);
+  const { redis, listener } = await openRedisConnections(settings, REDIS_SCRIPTS, deps);
   closing(closer, redis);
-  const { prefix } = settings;
-  const pubSub = closing(closer, new RedisPubSub({ ...deps, redis, subscriber, prefix }));
+  const { prefix, isCluster } = settings;
+  const pubSub = closing(closer, new RedisPubSub({ ...deps, redis, listener, prefix, isCluster }));
   const sessions = closing(closer, new RedisSessionStore({ ...deps, redis, prefix }));
   return {
     sessions,

@@ -1,7 +1,7 @@
-import type { Cluster, ClusterOptions, Redis, RedisOptions as ClientOptions } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { type Clock, every, type Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { RedisSettings } from './redis-settings.ts';
+import { RedisNodes, type Send, type Sent } from './redis-nodes.ts';
 import type { StateMetrics } from './state-metrics.ts';
 
 /** Lua by name; the first argument of a call is the number of keys. */
@@ -18,16 +18,8 @@ export interface RedisDeps {
 /** What the connection is for: a label. */
 export type RedisUse = 'requests' | 'messages';
 
-/** A command is given up after it: within what the stores promise. */
-const COMMAND_TIMEOUT_MS = 250;
-/** No answer at all for so long: the connection is dead, and another is made. */
-const SILENCE_TIMEOUT_MS = 1000;
-const CONNECT_TIMEOUT_MS = 1000;
 /** So often it is seen whether Redis is there, also when nobody asks it for anything. */
 const PING_INTERVAL_MS = 1000;
-const MIN_RETRY_MS = 50;
-/** Small, as who waits for Redis to come back waits for this. */
-const MAX_RETRY_MS = 500;
 /** Opening waits so long for Redis; after it the server starts without. */
 const OPENING_MS = 2000;
 
@@ -35,7 +27,7 @@ type Argument = string | number;
 
 /**
  * One connection to Redis (or to a Cluster), kept up by itself. Nothing ever waits for it: a command fails at once while
- * it is down, after {@link COMMAND_TIMEOUT_MS} when there is no answer, and is never sent twice.
+ * it is down, soon when there is no answer, and is never sent twice.
  */
 export class RedisConnection {
   readonly #client: Redis | Cluster;
@@ -43,16 +35,19 @@ export class RedisConnection {
   readonly #deps: RedisDeps;
   readonly #pinging: Timer;
   readonly #readyListeners = new Set<() => void>();
+  readonly #nodes: RedisNodes | undefined;
   #isReady = false;
   #hasComplained = false;
   #closed = false;
 
-  constructor(client: Redis | Cluster, use: RedisUse, deps: RedisDeps) {
+  /** `minReplicas`: how many must have what {@link runSafely} has done; undefined: it is only for listening. */
+  constructor(client: Redis | Cluster, use: RedisUse, deps: RedisDeps, minReplicas?: number) {
     this.#client = client;
+    this.#nodes = minReplicas === undefined ? undefined : new RedisNodes(client, minReplicas, deps);
     this.#use = use;
     this.#deps = deps;
     deps.metrics.redisErrors.inc({ use }, 0);
-    deps.metrics.redisConnected.set({ use }, 0);
+    deps.metrics.redisConnected.inc({ use }, 0);
     client.on('ready', () => this.#setReady(true));
     client.on('close', () => this.#setReady(false));
     client.on('end', () => this.#setReady(false));
@@ -74,16 +69,51 @@ export class RedisConnection {
   }
 
   /** Runs one command. Rejects with the client library's error. */
-  call(command: string, ...args: Argument[]): Promise<unknown> {
+  async call(command: string, ...args: Argument[]): Promise<unknown> {
+    this.#assertThere();
     return this.#client.call(command, ...args);
   }
 
   /** Runs one of the scripts that the connection was opened with. All keys must be in one slot of a Cluster. */
-  run(script: string, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
-    const scripts = this.#client as unknown as Record<string, (...all: Argument[]) => Promise<unknown>>;
-    const call = scripts[script];
-    if (call === undefined) throw new RangeError(`no script ${script}`);
-    return call.call(this.#client, keys.length, ...keys, ...args);
+  async run(script: string, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    this.#assertThere();
+    return runScript(this.#client, script, keys, args);
+  }
+
+  /**
+   * The same, and what it did is safe when it resolves: it outlives the process of Redis, where that keeps an append-only
+   * file, and enough replicas have it. When it rejects it may have been done all the same.
+   */
+  async runSafely(script: string, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    const { answer, safe } = await this.runSending(script, keys, args);
+    await safe();
+    return answer;
+  }
+
+  /** The same, for who has more to do before all of it must be safe. */
+  runSending(script: string, keys: readonly string[], args: readonly Argument[]): Promise<Sent> {
+    return this.#send(keys[0] ?? '', (client) => runScript(client, script, keys, args));
+  }
+
+  /** {@link call} as {@link runSafely} does it; the key is the command's first argument. */
+  async callSafely(command: string, key: string, ...args: Argument[]): Promise<unknown> {
+    const { answer, safe } = await this.#send(key, (client) => client.call(command, key, ...args));
+    await safe();
+    return answer;
+  }
+
+  /** {@link run} for what only reads: nothing is shown that the process of Redis could take along when it is killed. */
+  async readByScript(script: string, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    const { answer, written } = await this.runSending(script, keys, args);
+    await written();
+    return answer;
+  }
+
+  /** {@link call}, the same way. */
+  async read(command: string, key: string, ...args: Argument[]): Promise<unknown> {
+    const { answer, written } = await this.#send(key, (client) => client.call(command, key, ...args));
+    await written();
+    return answer;
   }
 
   /** Calls back each time that the connection is there: the first time, and again after it was lost. Returns the function that ends it. */
@@ -112,14 +142,27 @@ export class RedisConnection {
     this.#closed = true;
     this.#pinging.cancel();
     this.#readyListeners.clear();
+    this.#nodes?.close();
     this.#client.disconnect();
-    this.#deps.metrics.redisConnected.set({ use: this.#use }, 0);
+    if (this.#isReady) this.#deps.metrics.redisConnected.dec({ use: this.#use });
+    this.#isReady = false;
+  }
+
+  async #send(key: string, send: Send): Promise<Sent> {
+    this.#assertThere();
+    if (this.#nodes === undefined) throw new RangeError('the connection is only for listening');
+    return this.#nodes.send(key, send);
+  }
+
+  /** Nothing is kept until Redis is back: whoever asked is gone by then. */
+  #assertThere(): void {
+    if (this.#client.status !== 'ready') throw new Error('Redis is not there');
   }
 
   #setReady(isReady: boolean): void {
     if (this.#closed || this.#isReady === isReady) return;
     this.#isReady = isReady;
-    this.#deps.metrics.redisConnected.set({ use: this.#use }, isReady ? 1 : 0);
+    this.#deps.metrics.redisConnected.inc({ use: this.#use }, isReady ? 1 : -1);
     if (!isReady) {
       this.#deps.metrics.redisErrors.inc({ use: this.#use });
       this.#complain('the connection to Redis is lost; it is being made anew');
@@ -127,6 +170,7 @@ export class RedisConnection {
     }
     if (this.#hasComplained) this.#deps.log.info({ use: this.#use }, 'Redis is there again');
     this.#hasComplained = false;
+    void this.#nodes?.probe();
     for (const listener of [...this.#readyListeners]) listener();
   }
 
@@ -145,82 +189,14 @@ export class RedisConnection {
   }
 }
 
-/** Opens a connection for requests, to all nodes of a Cluster. The caller closes it. */
-export async function openRedis(
-  settings: RedisSettings,
-  scripts: RedisScripts,
-  deps: RedisDeps,
-): Promise<RedisConnection> {
-  const { Cluster, Redis } = await import('ioredis');
-  const client = settings.isCluster
-    ? new Cluster([...settings.nodes], clusterOptions(settings, scripts, deps))
-    : new Redis({ ...clientOptions(settings, deps), ...settings.nodes[0], scripts: { ...scripts } });
-  const connection = new RedisConnection(client, 'requests', deps);
-  await connection.open();
-  return connection;
-}
-
-/**
- * Opens a connection that listens. Of a Cluster it is to one node, another one at each try: messages reach all of them.
- * The caller closes it.
- */
-export async function openRedisSubscriber(
-  settings: RedisSettings,
-  deps: RedisDeps,
-): Promise<RedisConnection> {
-  const { Redis } = await import('ioredis');
-  const client = new Redis({
-    ...clientOptions(settings, deps),
-    ...settings.nodes[0],
-    autoResubscribe: false,
-  });
-  let turn = 0;
-  client.on('reconnecting', () => {
-    turn += 1;
-    Object.assign(client.options, settings.nodes[turn % settings.nodes.length]);
-  });
-  const connection = new RedisConnection(client, 'messages', deps);
-  await connection.open();
-  return connection;
-}
-
-function clientOptions(settings: RedisSettings, { random }: RedisDeps) {
-  const { username, password, tls, db } = settings;
-  return {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-    db,
-    lazyConnect: true,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    socketTimeout: SILENCE_TIMEOUT_MS,
-    maxLoadingRetryTime: MAX_RETRY_MS,
-    // By default commands wait for Redis for ever, and are sent again when it is back: whoever asked is gone by then.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (turn: number) => retryDelayMs(turn, random),
-    // After a failover the old primary refuses writes: the name may lead to the new one by now.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-  } satisfies ClientOptions;
-}
-
-function clusterOptions(settings: RedisSettings, scripts: RedisScripts, deps: RedisDeps) {
-  const { retryStrategy: _, enableOfflineQueue: __, ...redisOptions } = clientOptions(settings, deps);
-  return {
-    redisOptions,
-    scripts: { ...scripts },
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: (turn: number) => retryDelayMs(turn, deps.random),
-    slotsRefreshTimeout: CONNECT_TIMEOUT_MS,
-    slotsRefreshInterval: 10 * SILENCE_TIMEOUT_MS,
-  } satisfies ClusterOptions;
-}
-
-/** Doubles from turn to turn up to {@link MAX_RETRY_MS}, and somewhere between half of that and all of it. */
-function retryDelayMs(turn: number, random: () => number): number {
-  const fullMs = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** Math.min(turn, 10));
-  return Math.ceil(fullMs * (0.5 + random() / 2));
+function runScript(
+  client: Redis | Cluster,
+  script: string,
+  keys: readonly string[],
+  args: readonly Argument[],
+): Promise<unknown> {
+  const scripts = client as unknown as Record<string, (...all: Argument[]) => Promise<unknown>>;
+  const call = scripts[script];
+  if (call === undefined) throw new RangeError(`no script ${script}`);
+  return call.call(client, keys.length, ...keys, ...args);
 }

@@ -74,7 +74,7 @@ export class RedisLeaseStore implements LeaseStore {
       const clockNumber = nextNumber(-1, this.#deps.clock.wallMs());
       const keys = [this.#key(name), `${this.#key(name)}:fence`];
       const args = [owner, ttlMs, clockNumber, KEEP_FENCE_MS];
-      const fence = (await this.#deps.redis.run('leaseAcquire', keys, args)) as number;
+      const fence = (await this.#deps.redis.runSafely('leaseAcquire', keys, args)) as number;
       return fence === 0 ? undefined : { fence };
     });
   }
@@ -82,14 +82,14 @@ export class RedisLeaseStore implements LeaseStore {
   renew(name: string, owner: string, ttlMs: number): Promise<boolean> {
     return this.#gate.run(async () => {
       assertLease(name, owner, ttlMs);
-      return (await this.#deps.redis.run('leaseRenew', [this.#key(name)], [owner, ttlMs])) === 1;
+      return (await this.#deps.redis.runSafely('leaseRenew', [this.#key(name)], [owner, ttlMs])) === 1;
     });
   }
 
   release(name: string, owner: string): Promise<boolean> {
     return this.#gate.run(async () => {
       assertLease(name, owner);
-      const isReleased = (await this.#deps.redis.run('leaseRelease', [this.#key(name)], [owner])) === 1;
+      const isReleased = (await this.#deps.redis.runSafely('leaseRelease', [this.#key(name)], [owner])) === 1;
       // Who does not hear of it finds out by itself.
       if (isReleased) this.#deps.pubSub.publish(channelOf(name), '').catch(() => undefined);
       return isReleased;

@@ -6,6 +6,7 @@ import { ChannelListeners } from './channel-listeners.ts';
 import type { PubSub, Subscription } from './pub-sub.ts';
 import { assertChannel, assertMessage } from './pub-sub-rules.ts';
 import type { RedisConnection } from './redis-connection.ts';
+import type { RedisListener } from './redis-listener.ts';
 import type { StateMetrics } from './state-metrics.ts';
 
 export interface RedisPubSubDeps {
@@ -14,8 +15,10 @@ export interface RedisPubSubDeps {
   readonly metrics: StateMetrics;
   /** Stays with the caller. */
   readonly redis: RedisConnection;
-  /** A connection that listens; taken over, and closed with this. */
-  readonly subscriber: RedisConnection;
+  /** Taken over, and closed with this. */
+  readonly listener: RedisListener;
+  /** Messages go to the node that has the channel's slot. */
+  readonly isCluster: boolean;
   /** Before every channel. */
   readonly prefix: string;
 }
@@ -28,8 +31,8 @@ const MAX_PUBLISHING_BYTES = 16 * 1024 ** 2;
 const CHANNELS_AT_ONCE = 500;
 
 /**
- * Messages through Redis, one listening connection for all channels of this process. When that connection was lost, its
- * channels are asked for again, and then `onGap` tells that messages may be missing.
+ * Messages through Redis, one listener for all channels of this process. When its connection was lost, the channels are
+ * asked for again, and then `onGap` tells that messages may be missing.
  */
 export class RedisPubSub implements PubSub {
   readonly #deps: RedisPubSubDeps;
@@ -52,11 +55,10 @@ export class RedisPubSub implements PubSub {
       deps,
     );
     deps.metrics.pubSubGaps.inc(0);
-    const { client } = deps.subscriber;
-    client.on('message', (channel: string, message: string) => {
+    deps.listener.onMessage((channel, message) => {
       this.#listeners.deliver(channel.slice(deps.prefix.length), message);
     });
-    this.#stopListening = deps.subscriber.onReady(() => void this.#listenAgain());
+    this.#stopListening = deps.listener.onReady(() => void this.#listenAgain());
   }
 
   publish(channel: string, message: string): Promise<void> {
@@ -70,7 +72,8 @@ export class RedisPubSub implements PubSub {
       }
       this.#publishingBytes += sizeBytes;
       try {
-        await this.#deps.redis.call('publish', this.#deps.prefix + channel, message);
+        const command = this.#deps.isCluster ? 'spublish' : 'publish';
+        await this.#deps.redis.call(command, this.#deps.prefix + channel, message);
       } finally {
         this.#publishingBytes -= sizeBytes;
       }
@@ -110,7 +113,7 @@ export class RedisPubSub implements PubSub {
     this.#gapListeners.clear();
     this.#countChannels();
     await this.#gate.close();
-    await this.#deps.subscriber.close();
+    await this.#deps.listener.close();
   }
 
   /** Gives the function that takes the listener away, and leaves the channel when it was the last; idempotent. */
@@ -141,33 +144,35 @@ export class RedisPubSub implements PubSub {
 
   async #bringToWanted(channel: string): Promise<void> {
     const name = this.#deps.prefix + channel;
-    const { client } = this.#deps.subscriber;
+    const { listener } = this.#deps;
     if (!this.#listeners.has(channel)) {
       this.#confirmed.delete(channel);
-      await client.unsubscribe(name);
+      await listener.leave(name);
     } else if (!this.#confirmed.has(channel)) {
-      await client.subscribe(name);
+      if ((await listener.join([name])).size === 0) throw new Error('the channel cannot be listened to now');
       this.#confirmed.add(channel);
     }
   }
 
   async #listenAgain(): Promise<void> {
-    const { client } = this.#deps.subscriber;
+    const { listener, prefix } = this.#deps;
     this.#confirmed.clear();
     try {
       const channels = this.#listeners.channels();
       for (let i = 0; i < channels.length; i += CHANNELS_AT_ONCE) {
         const some = channels.slice(i, i + CHANNELS_AT_ONCE);
-        await client.subscribe(...some.map((channel) => this.#deps.prefix + channel));
-        for (const channel of some) if (this.#listeners.has(channel)) this.#confirmed.add(channel);
+        const joined = await listener.join(some.map((channel) => prefix + channel));
+        for (const channel of some) {
+          if (joined.has(prefix + channel) && this.#listeners.has(channel)) this.#confirmed.add(channel);
+        }
       }
     } catch {
-      // Lost again, or too slow: the next connection makes up for it.
-      client.disconnect(true);
+      // Lost again, or too slow.
+      listener.reset();
       return;
     }
     this.#deps.metrics.pubSubGaps.inc();
-    for (const listener of [...this.#gapListeners]) this.#tell(listener);
+    for (const onGap of [...this.#gapListeners]) this.#tell(onGap);
   }
 
   #tell(listener: () => void): void {

@@ -1,11 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
-import { CallGate } from './call-gate.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import {
-  assertKey,
-  assertName,
-  assertReport,
   conflictingRecord,
   listRecords,
   liveRecord,
@@ -14,11 +10,11 @@ import {
   type TitledEntry,
   toRecord,
 } from './resume-entry.ts';
+import { ResumeGate } from './resume-gate.ts';
 import {
   type ProfileKey,
   type PutOutcome,
   type PutRules,
-  RESUME_DEADLINE_MS,
   type ResumeList,
   type ResumeRecord,
   type ResumeReport,
@@ -55,32 +51,30 @@ const MAX_ERASE_TURNS = 5;
  * hash tag, so they are in one slot of a Cluster, and an erasure is one step; users spread over the slots. `main`,
  * which most users have alone, is in no set of profiles: that saves each of them a key.
  *
- * What Redis acknowledged outlives its process, and the power, with `appendonly yes` and `appendfsync always`. With
- * `everysec` it does not quite: while an fsync is under way Redis answers before it writes, for up to two seconds, and a
- * kill loses that; a loss of power loses the last second. The next reports make up for it.
+ * What was answered outlives the process of Redis with `appendonly yes`, whatever `appendfsync` is: nothing is answered,
+ * nor shown, before it is in the file. A loss of power may take the last second with `everysec`, and the next reports make up
+ * for it.
  */
 export class RedisResumeStore implements ResumeStore {
   readonly #redis: RedisConnection;
   readonly #clock: Clock;
   readonly #prefix: string;
-  readonly #gate: CallGate;
+  readonly #gate: ResumeGate;
 
   constructor({ clock, metrics, redis, prefix }: RedisResumeDeps) {
     this.#redis = redis;
     this.#clock = clock;
     this.#prefix = prefix;
-    const options = { part: 'resume', code: 'RESUME_UNAVAILABLE', deadlineMs: RESUME_DEADLINE_MS } as const;
-    this.#gate = new CallGate(options, { clock, metrics });
+    this.#gate = new ResumeGate({ clock, metrics });
   }
 
   claim(
     key: ProfileKey,
     title: string,
   ): Promise<{ readonly epoch: number; readonly record: ResumeRecord | undefined }> {
-    return this.#gate.run(async () => {
-      assertKey(key, title);
+    return this.#gate.ofTitle(key, title, async () => {
       const keys = [this.#key(key), this.#othersKey(key.viewer), this.#key({ ...key, profile: MAIN })];
-      const answer = await this.#redis.run('resumeClaim', keys, [title, key.profile, this.#seconds()]);
+      const answer = await this.#redis.runSafely('resumeClaim', keys, [title, key.profile, this.#seconds()]);
       if (answer === 'full') throw new AppError('RESUME_PROFILE_LIMIT');
       const [epoch, raw] = answer as [number, string];
       return { epoch, record: liveRecord(title, parseEntry(raw)) };
@@ -88,14 +82,12 @@ export class RedisResumeStore implements ResumeStore {
   }
 
   put(key: ProfileKey, report: ResumeReport, { offline }: PutRules): Promise<PutOutcome> {
-    return this.#gate.run(async (): Promise<PutOutcome> => {
-      assertKey(key);
-      assertReport(report);
+    return this.#gate.ofReport(key, report, async (): Promise<PutOutcome> => {
       const { title, epoch, seq, eventMs, state, positionMs, durationMs, device } = report;
       const rest = `${positionMs.toString(36)},${durationMs.toString(36)},${device}`;
       const times = [eventMs.toString(36), STATES[state], rest, this.#nowText()];
       const args = [title, this.#seconds(), offline ? 1 : 0, epoch, seq, ...times];
-      const answer = await this.#redis.run('resumePut', [this.#key(key)], args);
+      const answer = await this.#redis.runSafely('resumePut', [this.#key(key)], args);
       const [kind, raw] = answer as ['stored' | 'conflict', string];
       const entry = raw === '' ? undefined : parseEntry(raw);
       if (kind === 'stored' && entry) return { kind, record: toRecord(title, entry) };
@@ -104,26 +96,23 @@ export class RedisResumeStore implements ResumeStore {
   }
 
   find(key: ProfileKey, title: string): Promise<ResumeRecord | undefined> {
-    return this.#gate.run(async () => {
-      assertKey(key, title);
-      const raw = (await this.#redis.call('hget', this.#key(key), title)) as string | null;
+    return this.#gate.ofTitle(key, title, async () => {
+      const raw = (await this.#redis.read('hget', this.#key(key), title)) as string | null;
       return raw === null ? undefined : liveRecord(title, parseEntry(raw));
     });
   }
 
   list(key: ProfileKey, after: number): Promise<ResumeList> {
-    return this.#gate.run(async () => {
-      assertKey(key);
+    return this.#gate.ofProfile(key, async () => {
       const { version, horizon, entries } = await this.#profile(key);
       return listRecords(entries, { version, horizon, after });
     });
   }
 
   remove(key: ProfileKey, title: string): Promise<ResumeRecord | undefined> {
-    return this.#gate.run(async () => {
-      assertKey(key, title);
+    return this.#gate.ofTitle(key, title, async () => {
       const args = [title, this.#seconds(), this.#nowText()];
-      const raw = (await this.#redis.run('resumeRemove', [this.#key(key)], args)) as string;
+      const raw = (await this.#redis.runSafely('resumeRemove', [this.#key(key)], args)) as string;
       return raw === '' ? undefined : toRecord(title, parseEntry(raw));
     });
   }
@@ -131,8 +120,7 @@ export class RedisResumeStore implements ResumeStore {
   export(
     viewer: string,
   ): Promise<readonly { readonly profile: string; readonly records: readonly ResumeRecord[] }[]> {
-    return this.#gate.run(async () => {
-      assertName(viewer);
+    return this.#gate.ofViewer(viewer, async () => {
       const profiles = [MAIN, ...(await this.#others(viewer))];
       const exported = await Promise.all(
         profiles.map(async (profile) => {
@@ -148,13 +136,12 @@ export class RedisResumeStore implements ResumeStore {
   }
 
   erase(viewer: string): Promise<number> {
-    return this.#gate.run(async () => {
-      assertName(viewer);
+    return this.#gate.ofViewer(viewer, async () => {
       for (let turn = 0; turn < MAX_ERASE_TURNS; turn++) {
         const others = await this.#others(viewer);
         const profiles = [MAIN, ...others].map((profile) => this.#key({ viewer, profile }));
         const keys = [this.#othersKey(viewer), ...profiles];
-        const erased = (await this.#redis.run('resumeErase', keys, others)) as number;
+        const erased = (await this.#redis.runSafely('resumeErase', keys, others)) as number;
         if (erased >= 0) return erased;
       }
       throw new AppError('RESUME_UNAVAILABLE');
@@ -166,7 +153,7 @@ export class RedisResumeStore implements ResumeStore {
   }
 
   async #profile(key: ProfileKey): Promise<Profile> {
-    const flat = (await this.#redis.run('resumeList', [this.#key(key)], [])) as string[];
+    const flat = (await this.#redis.readByScript('resumeList', [this.#key(key)], [])) as string[];
     const entries: TitledEntry[] = [];
     const numbers = new Map<string, number>();
     for (let i = 0; i + 1 < flat.length; i += 2) {

@@ -3,6 +3,7 @@ import { AppError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { CallGate } from './call-gate.ts';
 import type { RedisConnection } from './redis-connection.ts';
+import type { Sent } from './redis-nodes.ts';
 import type {
   CreateOutcome,
   CreateRules,
@@ -78,16 +79,19 @@ export class RedisSessionStore implements SessionStore, ReplayCache {
         nowMs,
       );
       if (own !== undefined) return { kind: 'refused', standing: own };
-      if (!(await this.#takeId(session, nowMs))) return { kind: 'refused', standing: 'session_revoked' };
+      const pointing = await this.#takeId(session, nowMs);
+      if (!pointing) return { kind: 'refused', standing: 'session_revoked' };
       const taken = others.filter((_, i) => takenOthers[i] !== undefined).map((other) => other.session.id);
       const args = [nowMs, maxAlive, replaces ?? '', KEEP_ENDED_MS, session.id, toStored(session), ...taken];
-      const answer = await this.#redis.run('sessionCreate', [this.#viewerKey(session.viewer)], args);
-      const [kind, ...inTheWay] = answer as string[];
+      const keys = [this.#viewerKey(session.viewer)];
+      const creating = await this.#redis.runSending('sessionCreate', keys, args);
+      const [kind, ...inTheWay] = creating.answer as string[];
       if (kind === 'limit') {
         return { kind, sessions: inTheWay.map((raw) => fromStored(raw).session) };
       }
       if (kind !== 'created') return { kind: 'refused', standing: 'session_revoked' };
-      await this.#redis.call('zadd', this.#indexKey(session.id), session.endsMs, session.id);
+      const indexing = this.#redis.callSafely('zadd', this.#indexKey(session.id), session.endsMs, session.id);
+      await Promise.all([pointing.safe(), creating.safe(), indexing]);
       return { kind };
     });
   }
@@ -107,7 +111,7 @@ export class RedisSessionStore implements SessionStore, ReplayCache {
     return this.#gate.run(async () => {
       const viewer = await this.#viewerOf(id);
       if (viewer === undefined) return false;
-      return (await this.#redis.run('sessionEnd', [this.#viewerKey(viewer)], [id, nowMs])) === 1;
+      return (await this.#redis.runSafely('sessionEnd', [this.#viewerKey(viewer)], [id, nowMs])) === 1;
     });
   }
 
@@ -133,13 +137,13 @@ export class RedisSessionStore implements SessionStore, ReplayCache {
 
   revoke({ kind, id }: Revocable, untilMs: number): Promise<void> {
     return this.#gate.run(async () => {
-      await this.#redis.call('zadd', this.#takenKey(), untilMs, `${kind}:${id}`);
+      await this.#redis.callSafely('zadd', this.#takenKey(), untilMs, `${kind}:${id}`);
     });
   }
 
   restore({ kind, id }: Revocable): Promise<boolean> {
     return this.#gate.run(
-      async () => Number(await this.#redis.call('zrem', this.#takenKey(), `${kind}:${id}`)) === 1,
+      async () => Number(await this.#redis.callSafely('zrem', this.#takenKey(), `${kind}:${id}`)) === 1,
     );
   }
 
@@ -160,7 +164,7 @@ export class RedisSessionStore implements SessionStore, ReplayCache {
     return this.#gate.run(async () => {
       const keepMs = Math.max(0, Math.ceil(untilMs - nowMs)) + CLAIM_MARGIN_MS;
       const args = [untilMs, nowMs, keepMs];
-      return (await this.#redis.run('sessionClaimOnce', [`${this.#prefix}once:${id}`], args)) === 1;
+      return (await this.#redis.runSafely('sessionClaimOnce', [`${this.#prefix}once:${id}`], args)) === 1;
     });
   }
 
@@ -169,16 +173,17 @@ export class RedisSessionStore implements SessionStore, ReplayCache {
     await this.#gate.close();
   }
 
-  /** Makes the id lead to the session's viewer. False when it is a living one of another viewer. */
-  async #takeId(session: PlaybackSession, nowMs: number): Promise<boolean> {
+  /** Makes the id lead to the session's viewer. Undefined when it is a living one of another viewer. */
+  async #takeId(session: PlaybackSession, nowMs: number): Promise<Sent | undefined> {
     const keepMs = Math.max(0, session.endsMs - nowMs) + KEEP_ENDED_MS;
     let from = '';
     for (let turn = 0; turn < MAX_TURNS; turn++) {
       const args = [session.viewer, keepMs, from];
-      const viewer = (await this.#redis.run('sessionPoint', [this.#idKey(session.id)], args)) as string;
-      if (viewer === session.viewer) return true;
+      const pointing = await this.#redis.runSending('sessionPoint', [this.#idKey(session.id)], args);
+      const viewer = pointing.answer as string;
+      if (viewer === session.viewer) return pointing;
       const holder = await this.#read(viewer, session.id);
-      if (holder && isAlive(holder, nowMs)) return false;
+      if (holder && isAlive(holder, nowMs)) return undefined;
       from = viewer;
     }
     throw new AppError('LICENSE_STATE_UNAVAILABLE');

@@ -21,6 +21,11 @@ export interface RedisOptions {
   readonly caPath: string;
   /** Before every key and channel: several installations may share one Redis. */
   readonly prefix: string;
+  /**
+   * So many replicas have what was acknowledged (WAIT); 0, and undefined: it may be lost in a failover. At most
+   * {@link MAX_REPLICAS}.
+   */
+  readonly minReplicas?: number | undefined;
 }
 
 /** One server. */
@@ -41,6 +46,7 @@ export interface RedisSettings {
   readonly password: string | undefined;
   readonly tls: ConnectionOptions | undefined;
   readonly prefix: string;
+  readonly minReplicas: number;
 }
 
 interface Target {
@@ -53,11 +59,15 @@ const DEFAULT_PORT = 6379;
 const MAX_DB = 10_000;
 const PREFIX = /^[A-Za-z0-9_:.-]{0,32}$/;
 const MIN_PASSWORD_BYTES = 1;
+export const MAX_REPLICAS = 5;
 
 /** @throws AppError STATE_OPTIONS_UNUSABLE, SECRET_FILE_UNSAFE; neither has a password in it */
 export async function readRedisSettings(options: RedisOptions): Promise<RedisSettings> {
-  const { isCluster, username, prefix } = options;
+  const { isCluster, username, prefix, minReplicas = 0 } = options;
   if (!PREFIX.test(prefix)) throw unusable('the prefix of keys has a character that may not be in it');
+  if (!Number.isInteger(minReplicas) || minReplicas < 0 || minReplicas > MAX_REPLICAS) {
+    throw unusable(`the number of replicas is not one of 0 to ${MAX_REPLICAS}`);
+  }
   const [first, ...others] = options.url.split(',').map((url) => parseTarget(url.trim()));
   if (first === undefined) throw unusable('no URL of Redis is given');
   if (others.length > 0 && !isCluster) throw unusable('several URLs of Redis are given, but no Cluster');
@@ -72,6 +82,7 @@ export async function readRedisSettings(options: RedisOptions): Promise<RedisSet
     password: await readPassword(options),
     tls: first.isTls ? await readTls(options) : undefined,
     prefix,
+    minReplicas,
   };
 }
 

@@ -18,6 +18,11 @@ export interface PlaybackSession {
   readonly aliveUntilMs: number;
   /** It is over then whatever comes. */
   readonly endsMs: number;
+  /**
+   * By whom its entitlement is judged again while it plays, sealed: at most 8 KiB that only those who wrote them can
+   * read. Undefined: it is not judged again.
+   */
+  readonly login?: string | undefined;
 }
 
 /** What an operator can take away. `viewer` takes all the sessions of one user, and new ones too. */

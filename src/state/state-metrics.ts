@@ -16,6 +16,7 @@ export class StateMetrics {
   readonly failedCalls: Counter<'part' | 'reason'>;
   readonly redisConnected: Gauge<'use'>;
   readonly redisErrors: Counter<'use'>;
+  readonly redisDurable: Gauge;
   readonly pubSubGaps: Counter;
   readonly pubSubDropped: Counter;
   readonly pubSubChannels: Gauge;
@@ -31,13 +32,17 @@ export class StateMetrics {
     );
     this.redisConnected = metrics.gauge(
       'state_redis_connected',
-      '1 while a connection to Redis can be used, 0 while it cannot.',
+      'Connections to Redis that can be used now; several for messages when it is a Cluster.',
       ['use'],
     );
     this.redisErrors = metrics.counter(
       'state_redis_errors_total',
       'Faults of connections to Redis: lost, refused, silent for too long.',
       ['use'],
+    );
+    this.redisDurable = metrics.gauge(
+      'state_redis_durable',
+      '1 while what Redis acknowledges outlives its process (appendonly), 0 while it does not or nothing is known yet.',
     );
     this.pubSubGaps = metrics.counter(
       'state_pubsub_gaps_total',

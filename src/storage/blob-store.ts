@@ -24,6 +24,9 @@ export interface PutOptions {
   readonly cacheControl?: string | undefined;
 }
 
+/** What a copy may have of its own. */
+export type CopyOptions = Pick<PutOptions, 'contentType' | 'cacheControl'>;
+
 /** Bytes `[start, end)`; a missing end is the blob's. */
 export interface BlobRange {
   readonly start: number;
@@ -49,7 +52,7 @@ export interface BlobPage {
  * also after a crash; what a put has resolved for outlives the process, and the machine where the store is told so.
  *
  * All calls reject with AppError: STORAGE_UNAVAILABLE (worth a retry), STORAGE_FULL, STORAGE_KEY_INVALID, and what
- * {@link PutOptions} names.
+ * {@link PutOptions} and the calls themselves name.
  */
 export interface BlobStore {
   put(key: string, body: Uint8Array, options?: PutOptions): Promise<BlobInfo>;
@@ -62,11 +65,20 @@ export interface BlobStore {
   stat(key: string): Promise<BlobInfo | undefined>;
   /** Keys that begin with `prefix`, at most 1000 a page; `from`: what the page before gave as `next`. */
   list(prefix: string, from?: string): Promise<BlobPage>;
+  /**
+   * The bytes of `from` under `to` as well, in the place of what is there, without reading them here: what later becomes of
+   * one does not touch the other. STORAGE_NOT_FOUND when there is nothing at `from`; STORAGE_TOO_LARGE past
+   * {@link MAX_COPY_BYTES}. Options that are not given are as with `from`.
+   */
+  copy(from: string, to: string, options?: CopyOptions): Promise<BlobInfo>;
   /** Nothing happens when there is none. */
   delete(key: string): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
 }
+
+/** Largest blob that can be copied: what S3 copies in one call. */
+export const MAX_COPY_BYTES = 5 * 1024 ** 3;
 
 /** What {@link BlobStore.get} holds in memory at most. */
 export const MAX_GET_BYTES = 64 * 1024 * 1024;

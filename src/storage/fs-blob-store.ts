@@ -41,6 +41,9 @@ const DRAFT_LEFT_MS = 3_600_000;
 /** Times a put makes its folder again that a delete pruned under its hands. */
 const MAX_FOLDER_TRIES = 100;
 
+/** What a file system says that has no hard links, or no more of one file, or not between these two places. */
+const CANNOT_LINK = new Set(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 /** A pipe that somebody put there must not hold us up. */
 const READ_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
@@ -160,6 +163,22 @@ class FsBlobStore implements BlobStore {
     });
   }
 
+  async copy(from: string, to: string): Promise<BlobInfo> {
+    return this.#run(async () => {
+      requireBlobKey(from);
+      requireBlobKey(to);
+      const linked = await this.#link(from, to);
+      if (linked !== 'cannot') return linked;
+      const source = await this.#openFile(from);
+      if (!source) throw new AppError('STORAGE_NOT_FOUND');
+      try {
+        return await this.#write(to, {}, (draft) => copy(source.file, draft, () => this.#requireOpen()));
+      } finally {
+        await source.file.close();
+      }
+    });
+  }
+
   async delete(key: string): Promise<void> {
     await this.#run(async () => {
       requireBlobKey(key);
@@ -223,6 +242,40 @@ class FsBlobStore implements BlobStore {
       await this.#discard(draft.path);
       throw error;
     }
+  }
+
+  /**
+   * The same file under another name: no put ever writes into a file that is there, so that nobody changes both. `cannot`:
+   * the file system does not, or not so often.
+   */
+  async #link(from: string, to: string): Promise<BlobInfo | 'cannot'> {
+    const path = this.#pathOf(to);
+    const folder = dirname(path);
+    const draft = join(folder, draftName(this.#deps.randomBytes(DRAFT_NONCE_BYTES)));
+    for (let tries = 1; ; tries++) {
+      if (!(await this.#isThere(from))) throw new AppError('STORAGE_NOT_FOUND');
+      try {
+        if (!(await isRealFolder(this.#disk, folder))) await this.#folders.make(folder);
+        await this.#disk.link(this.#pathOf(from), draft);
+        const stat = await this.#disk.lstat(draft, { bigint: true });
+        if (!stat.isFile()) throw new AppError('STORAGE_NOT_FOUND');
+        await this.#locks.run(to, () => this.#disk.rename(draft, path));
+        // Renaming changes nothing when both names are of one file already: the draft is still there.
+        await unlinkIfThere(this.#disk, draft);
+        if (this.#durable) await this.#folders.makeDurable(folder);
+        return infoOf(to, stat);
+      } catch (error) {
+        await this.#discard(draft);
+        if (CANNOT_LINK.has(failureOf(error))) return 'cannot';
+        // A delete pruned the folder, or a sweep of another process took the draft, which is as old as its source.
+        if (failureOf(error) !== 'ENOENT' || tries >= MAX_FOLDER_TRIES) throw error;
+      }
+    }
+  }
+
+  async #isThere(key: string): Promise<boolean> {
+    if (!(await isRealFolder(this.#disk, dirname(this.#pathOf(key))))) return false;
+    return (await this.#look(key)) !== undefined;
   }
 
   /** What cannot be removed now is swept at a later start. */

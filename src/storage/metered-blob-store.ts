@@ -1,6 +1,14 @@
 import type { Clock } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
-import type { BlobInfo, BlobPage, BlobRange, BlobStore, OpenBlob, PutOptions } from './blob-store.ts';
+import type {
+  BlobInfo,
+  BlobPage,
+  BlobRange,
+  BlobStore,
+  CopyOptions,
+  OpenBlob,
+  PutOptions,
+} from './blob-store.ts';
 import { outcomeOf, type StorageMetrics, type StorageOperation } from './storage-metrics.ts';
 
 /** Another store, with its calls counted and timed. Owns it. */
@@ -44,6 +52,10 @@ export class MeteredBlobStore implements BlobStore {
 
   list(prefix: string, from?: string): Promise<BlobPage> {
     return this.#count('list', () => this.#store.list(prefix, from));
+  }
+
+  copy(from: string, to: string, options?: CopyOptions): Promise<BlobInfo> {
+    return this.#count('copy', () => this.#store.copy(from, to, options));
   }
 
   delete(key: string): Promise<void> {

@@ -15,15 +15,22 @@ export class S3Address {
   /** '' or with a slash at its end. */
   readonly prefix: string;
   readonly #base: string;
+  readonly #bucket: string;
 
   constructor({ endpoint, bucket, addressing, prefix }: S3Location) {
     const { protocol, host } = new URL(endpoint);
     this.#base = addressing === 'path' ? `${protocol}//${host}/${bucket}` : `${protocol}//${bucket}.${host}`;
+    this.#bucket = bucket;
     this.prefix = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
   }
 
   bucketUrl(query: Readonly<Record<string, string>>): string {
     return `${this.#base}${this.#base.lastIndexOf('/') > 8 ? '' : '/'}${renderQuery(query)}`;
+  }
+
+  /** An object as the source of a copy. */
+  copySource(name: string): string {
+    return `/${this.#bucket}/${this.prefix}${name}`;
   }
 
   /** `name`: a key, or what else we keep beside keys; its characters need no escaping. */

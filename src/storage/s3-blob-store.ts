@@ -10,18 +10,20 @@ import {
   type BlobPage,
   type BlobRange,
   type BlobStore,
+  type CopyOptions,
+  MAX_COPY_BYTES,
   type OpenBlob,
   type PutOptions,
 } from './blob-store.ts';
 import { conditionOf, type PutCondition } from './put-condition.ts';
 import { S3Address, type S3Location } from './s3-address.ts';
 import { rangeHeader, S3Body } from './s3-body.ts';
-import { type S3Answer, S3Client, type S3RetryReason, refused } from './s3-client.ts';
+import { COPY_SOURCE, type S3Answer, S3Client, type S3RetryReason, refused } from './s3-client.ts';
 import { conditionHeaders, type KeptConditions, probeConditions } from './s3-conditions.ts';
 import type { S3CredentialSource } from './s3-credentials.ts';
 import { MultipartUpload, planPartBytes } from './s3-multipart.ts';
 import { RETRY_POLICY, type RetryPolicy } from './s3-retry.ts';
-import { MAX_XML_BYTES, parseCompletion, parseList, plainEtag } from './s3-texts.ts';
+import { MAX_XML_BYTES, parseCompletion, parseCopy, parseList, plainEtag } from './s3-texts.ts';
 import { parseTime } from './s3-times.ts';
 import { S3Transport, type S3TimeOuts } from './s3-transport.ts';
 import { Slots } from './slots.ts';
@@ -204,6 +206,20 @@ class S3BlobStore implements BlobStore {
     });
   }
 
+  async copy(from: string, to: string, options?: CopyOptions): Promise<BlobInfo> {
+    return this.#run(async () => {
+      requireBlobKey(from);
+      requireBlobKey(to);
+      const headers = await this.#head(from);
+      if (!headers) throw new AppError('STORAGE_NOT_FOUND');
+      const source = infoOf(from, headers);
+      // A store copies nothing onto itself.
+      if (from === to) return source;
+      if (source.sizeBytes > MAX_COPY_BYTES) throw new AppError('STORAGE_TOO_LARGE');
+      return this.#copyWhole(source, to, copyHeaders(headers, options));
+    });
+  }
+
   async delete(key: string): Promise<void> {
     await this.#run(async () => {
       requireBlobKey(key);
@@ -263,6 +279,28 @@ class S3BlobStore implements BlobStore {
     });
     if (answer.status === 200) return this.#putInfo(key, body.length, answer);
     return this.#unlessOurs(key, putId, answer, condition);
+  }
+
+  async #copyWhole(
+    source: BlobInfo,
+    to: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<BlobInfo> {
+    const answer = await this.#client.call({
+      method: 'PUT',
+      url: this.#address.objectUrl(to),
+      headers: { ...headers, [COPY_SOURCE]: this.#address.copySource(source.key) },
+    });
+    if (isMissing(answer)) throw new AppError('STORAGE_NOT_FOUND');
+    const copied = answer.status === 200 ? parseCopy(answer.bytes.toString('utf8')) : undefined;
+    if (!copied) throw refused(answer);
+    // The etag of a copy may be another, and the source may have become another meanwhile.
+    if (copied.etag === source.etag && !Number.isNaN(copied.modifiedMs)) {
+      return { ...copied, key: to, sizeBytes: source.sizeBytes };
+    }
+    const found = await this.#head(to);
+    if (!found) throw new AppError('STORAGE_UNAVAILABLE', 'another writer has deleted the copy at once');
+    return infoOf(to, found);
   }
 
   async #putParts(
@@ -441,6 +479,16 @@ function blobHeaders({ contentType, cacheControl }: PutOptions = {}): Record<str
     'content-type': contentType ?? 'application/octet-stream',
     ...(cacheControl !== undefined && { 'cache-control': cacheControl }),
   };
+}
+
+/** All of a copy's headers are its own, or all are those of the source. */
+function copyHeaders(source: IncomingHttpHeaders, options: CopyOptions = {}): Record<string, string> {
+  if (options.contentType === undefined && options.cacheControl === undefined) return {};
+  const own = {
+    contentType: options.contentType ?? source['content-type'],
+    cacheControl: options.cacheControl ?? source['cache-control'],
+  };
+  return { 'x-amz-metadata-directive': 'REPLACE', ...blobHeaders(own) };
 }
 
 function rangeHeaderOf({ start, end }: BlobRange): string {

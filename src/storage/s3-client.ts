@@ -51,6 +51,9 @@ export interface S3CallOptions {
   readonly isCleaning?: boolean;
 }
 
+/** Header of a PUT that copies what is in the bucket already. */
+export const COPY_SOURCE = 'x-amz-copy-source';
+
 /** Longest answer that nobody gave a limit for. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
@@ -192,8 +195,9 @@ export class S3Client {
 
   #judge(request: S3Request, message: IncomingMessage, bytes: Buffer, repeated: boolean): Try<S3Answer> {
     const { statusCode: given = 0, headers } = message;
-    // The answer to a POST may begin before its outcome is known.
-    const mayFail = !isGood(given) || request.method === 'POST';
+    // The answer to a POST, and to a copy, may begin before its outcome is known.
+    const mayBeginEarly = request.method === 'POST' || request.headers?.[COPY_SOURCE] !== undefined;
+    const mayFail = !isGood(given) || mayBeginEarly;
     const code = mayFail && bytes.length > 0 ? parseErrorCode(bytes.toString('utf8')) : '';
     const status = isGood(given) && code !== '' ? (LATE_STATUS[code] ?? 500) : given;
     const because = `the store answered ${describe(status, code)}`;
@@ -226,7 +230,11 @@ function isGood(status: number | undefined): boolean {
 }
 
 /** Errors that came under status 200, with the status they come under else. */
-const LATE_STATUS: Readonly<Record<string, number>> = { NoSuchUpload: 404, PreconditionFailed: 412 };
+const LATE_STATUS: Readonly<Record<string, number>> = {
+  NoSuchKey: 404,
+  NoSuchUpload: 404,
+  PreconditionFailed: 412,
+};
 
 function closed(cause?: unknown): AppError {
   return new AppError('STORAGE_UNAVAILABLE', 'the store is closed', { cause });

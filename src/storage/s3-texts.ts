@@ -68,6 +68,13 @@ export function parseCompletion(text: string): string | undefined {
   return root && plainEtag(textOf(root, 'ETag'));
 }
 
+/** What a copy has become (CopyObject); undefined: it is no such answer. A time that is left out is NaN. */
+export function parseCopy(text: string): { readonly etag: string; readonly modifiedMs: number } | undefined {
+  const root = rootOf(text, 'CopyObjectResult');
+  if (!root) return undefined;
+  return { etag: plainEtag(textOf(root, 'ETag')), modifiedMs: parseTime(textOf(root, 'LastModified')) };
+}
+
 /** The store's own name of an error; '' when it gives none. Nothing else of an error document goes any further. */
 export function parseErrorCode(text: string): string {
   const root = rootOf(text, 'Error');

@@ -3,7 +3,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { S3RetryReason } from './s3-client.ts';
 
 /** Calls of a store. */
-export type StorageOperation = 'put' | 'put_file' | 'get' | 'open' | 'stat' | 'list' | 'delete';
+export type StorageOperation = 'put' | 'put_file' | 'get' | 'open' | 'stat' | 'list' | 'copy' | 'delete';
 
 /** How a call ended. `missing`: there is no such blob, which is no failure. */
 export type StorageOutcome =
@@ -21,6 +21,7 @@ export type StorageOutcome =
 export type CacheOutcome = 'hit' | 'miss' | 'coalesced' | 'streamed' | 'missing' | 'failed';
 
 const OUTCOMES: Partial<Readonly<Record<ErrorCode, StorageOutcome>>> = {
+  STORAGE_NOT_FOUND: 'missing',
   STORAGE_EXISTS: 'exists',
   STORAGE_CONFLICT: 'conflict',
   STORAGE_FULL: 'full',

@@ -39,7 +39,12 @@ export interface Segment {
   readonly state: SegmentState;
   /** First segment of a period whose media does not continue the one before. */
   readonly discontinuity: boolean;
-  /** Every chunk that is complete so far. */
+  /**
+   * Where its media is: `memory`: in its chunks. `archive`: only in storage, and there are neither chunks nor parts any
+   * more. `lost`: it left the memory and could not be stored, so that it is listed as a gap.
+   */
+  readonly place: 'memory' | 'archive' | 'lost';
+  /** Every chunk that is complete so far, while its place is the memory. */
   readonly chunks: readonly Chunk[];
   readonly parts: readonly Part[];
   readonly sizeBytes: number;
@@ -91,6 +96,11 @@ export interface Rendition {
   readonly timescale: number;
   /** Contiguous by number, oldest first; the last may be open. Holds more than is listed (see firstListed). */
   readonly segments: readonly Segment[];
+  /**
+   * Numbers of those with media that does not begin with a sync sample, oldest first, an open one with them; undefined:
+   * there are none. So that nobody needs to look at a day of segments for it.
+   */
+  readonly dependent?: readonly number[] | undefined;
   /** Number of the oldest segment that playlists list; older ones only stay downloadable. */
   readonly firstListed: number;
   /** EXT-X-DISCONTINUITY-SEQUENCE: discontinuities that left the list, counted over the stream's life. */

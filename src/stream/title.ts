@@ -28,6 +28,20 @@ export interface Title {
   readonly createdMs: number;
   /** Of the last change. */
   readonly updatedMs: number;
+  /** A rendition may be taken home as a file. */
+  readonly isDownloadable?: boolean | undefined;
+  /** Of what was live before; undefined: it was made of a master. */
+  readonly recording?: TitleRecording | undefined;
+}
+
+/** What a title was recorded of. */
+export interface TitleRecording {
+  readonly stream: string;
+  /** Segments of the stream, of which there are gaps perhaps. */
+  readonly firstNumber: number;
+  readonly lastNumber: number;
+  /** Made of a broadcast when that was over, as `live.record` says: it may go again by itself. False: somebody asked for it. */
+  readonly isAutomatic: boolean;
 }
 
 /** HLS rendition = DASH Representation. */

@@ -59,6 +59,7 @@ export function composeTitle(work: TitleWork, composition: Composition): Title |
     chapters: work.master.chapters,
     createdMs,
     updatedMs,
+    ...(work.isDownloadable && { isDownloadable: true }),
   };
   return state === 'complete' ? { ...composed, durationMs: mediaEndMs(composed) } : composed;
 }

@@ -1,6 +1,6 @@
 import type { FlowState, FlowStatus, JobError, JobStatus } from '../state/job-queue.ts';
-import { parsePieceId } from './title-jobs.ts';
-import { pieceRange, type TitleWork } from '../transcode/vod/title-plan.ts';
+import { jobIds, parsePieceId } from './title-jobs.ts';
+import { type ComplexityResult, pieceRange, type TitleWork } from '../transcode/vod/title-plan.ts';
 
 /** How far the making of a title is, for people. */
 export interface MakingView {
@@ -18,6 +18,8 @@ export interface MakingView {
   readonly addedMs: number;
   readonly endedMs: number | undefined;
   readonly error: JobError | undefined;
+  /** What a person should know of it: tracks left out, how its ladder was fitted; a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** Before this share is done nothing can be said of the rest. */
@@ -68,8 +70,15 @@ export function viewMaking(
         : undefined,
     addedMs: status.addedMs,
     endedMs: status.endedMs,
+    notes: [...(work.plan.notes ?? []), ...fittingNotes(status)],
     error: failure ?? status.jobs.find(({ state }) => state === 'failed')?.error,
   };
+}
+
+function fittingNotes({ jobs }: FlowStatus): readonly string[] {
+  const job = jobs.find(({ id }) => id === jobIds.complexity);
+  const result = job?.result as unknown as Partial<ComplexityResult> | undefined;
+  return result?.notes ?? [];
 }
 
 function shareDone({ state, progress }: JobStatus): number {

@@ -20,6 +20,7 @@ import {
   type TitleWork,
   workPrefix,
 } from '../transcode/vod/title-plan.ts';
+import { canRead } from './reachable-work.ts';
 import { readPiece, readStretch } from './read-media.ts';
 import { jobIds } from './title-jobs.ts';
 import type { TitleCatalogue } from './title-catalogue.ts';
@@ -62,7 +63,13 @@ interface SoundLine {
 const RETRY_MS = { first: 1000, longest: 30_000 };
 
 /** What no waiting mends: the title has failed. */
-const FATAL = new Set<string>(['VOD_WORK_DAMAGED', 'STORAGE_FULL', 'STORAGE_TOO_LARGE', 'DRM_TRACK_REFUSED']);
+const FATAL = new Set<string>([
+  'VOD_WORK_DAMAGED',
+  'VOD_MASTER_MISSING',
+  'STORAGE_FULL',
+  'STORAGE_TOO_LARGE',
+  'DRM_TRACK_REFUSED',
+]);
 
 /**
  * Makes one title of what the farm's workers make, in order and as it comes: pieces become segments, encrypted, in the
@@ -154,6 +161,7 @@ export class TitleAssembler {
     if (!status) return this.#end('gone');
     if (status.state === 'failed' || status.state === 'cancelled') return this.#stopped(status.state);
     if (!this.#opened) await this.#open();
+    await this.#requireMaster(status);
     const jobs = new Map(status.jobs.map((job) => [job.id, job]));
     let grew = false;
     for (const line of this.#pictures) grew = (await this.#takePieces(line, jobs)) || grew;
@@ -161,6 +169,19 @@ export class TitleAssembler {
     if (this.#closed) return;
     if (this.#isComplete(status)) return this.#finish(jobs);
     if (grew) await this.#show('growing');
+  }
+
+  /** A worker may have no way to a master that is there; that it is gone only those can tell who took it. */
+  async #requireMaster({ jobs }: FlowStatus): Promise<void> {
+    const isMissed = jobs.some(
+      ({ state, error }) => state === 'waiting' && error?.code === 'VOD_MASTER_UNREACHABLE',
+    );
+    if (!isMissed) return;
+    const { masterPath, plan } = this.work;
+    for (const path of [masterPath, ...plan.texts.flatMap((text) => text.path ?? [])]) {
+      if (await canRead(path)) continue;
+      throw new AppError('VOD_MASTER_MISSING', 'the master is not there any more');
+    }
   }
 
   async #stopped(state: Extract<FlowState, 'failed' | 'cancelled'>): Promise<void> {

@@ -77,6 +77,16 @@ export class TitleCatalogue implements TitleDirectory {
     this.#hold(title.id, { title, etag, checkedMs: this.#clock.monotonicMs() });
   }
 
+  /** Shows one that is new. @throws AppError STORAGE_EXISTS when there is one of its id */
+  async create(title: Title): Promise<void> {
+    const checkedMs = this.#clock.monotonicMs();
+    const { etag } = await this.#store.put(recordKey(title.id), writeTitleRecord(title), {
+      contentType: 'application/json',
+      ifAbsent: true,
+    });
+    this.#hold(title.id, { title, etag, checkedMs });
+  }
+
   /** Nobody finds it any more; its media stays. */
   async remove(id: string): Promise<void> {
     await this.#store.delete(recordKey(id));

@@ -6,6 +6,7 @@ export const jobIds = {
   piece: (group: number, index: number): string => `piece-${group}-${index}`,
   audio: (id: string): string => `sound-${id}`,
   text: (id: string): string => `text-${id}`,
+  complexity: 'complexity',
   thumbnails: 'thumbnails',
 };
 
@@ -45,6 +46,7 @@ export function titleFlow(work: TitleWork, priority: number): FlowSpec {
     priority,
     attempts: ATTEMPTS,
     jobs: [
+      ...(plan.contentAware ? [job(jobIds.complexity, { kind: 'complexity' })] : []),
       ...first.slice(0, 1),
       ...plan.audios.map(({ id }) => job(jobIds.audio(id), { kind: 'audio', id })),
       ...first.slice(1),

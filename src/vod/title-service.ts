@@ -12,6 +12,7 @@ import type { Title } from '../stream/title.ts';
 import type { Master, TitlePlan, TitleWork } from '../transcode/vod/title-plan.ts';
 import { AssemblyLease } from './assembly-lease.ts';
 import { type MakingView, viewMaking } from './making-view.ts';
+import { madeKey } from './recording-order.ts';
 import { type AssemblyEnd, deleteAll, TitleAssembler } from './title-assembler.ts';
 import { type TitleCatalogue, titlePrefix } from './title-catalogue.ts';
 import { flowId, titleFlow } from './title-jobs.ts';
@@ -38,8 +39,12 @@ export interface TitleRequest {
   readonly sidecars: readonly (Omit<Sidecar, 'path'> & { readonly file: FileChoice })[];
   /** Undefined: as configured. */
   readonly isProtected: boolean | undefined;
+  /** Renditions may be taken home as files; not of a title that is encrypted. */
+  readonly allowDownload?: boolean | undefined;
   /** Name of a ladder; undefined: as configured. */
   readonly ladder: string | undefined;
+  /** Whether the ladder is fitted to the pictures; undefined: as configured. */
+  readonly contentAware?: boolean | undefined;
 }
 
 export interface TitleServiceOptions {
@@ -50,6 +55,7 @@ export interface TitleServiceOptions {
 
 export interface PlanWish {
   readonly ladder: string | undefined;
+  readonly contentAware?: boolean | undefined;
   readonly sidecars: readonly Sidecar[];
 }
 
@@ -62,6 +68,10 @@ export interface TitleServiceDeps {
   readonly leases?: LeaseStore | undefined;
   /** Of this server; unique. */
   readonly owner?: string | undefined;
+  /** Whether a recording of that name is being made. */
+  readonly isBeingRecorded?: ((title: string) => boolean) | undefined;
+  /** Lets go of keys that a title has from a live stream. @throws AppError DRM_KEYS_UNAVAILABLE */
+  readonly releaseKeys?: ((title: string) => Promise<void>) | undefined;
   readonly encryptionOf: (title: string) => Encryption | undefined;
   /** @throws AppError VOD_MASTER_… */
   readonly probe: (path: string) => Promise<Master>;
@@ -146,31 +156,39 @@ export class TitleService {
 
   async #add(request: TitleRequest): Promise<MakingView> {
     const { queue, catalogue, clock } = this.#deps;
-    const { id } = request;
+    const { id, ladder, contentAware } = request;
     if (!isStreamName(id)) throw new AppError('VOD_TITLE_INVALID');
     const name = (request.name ?? id).trim().slice(0, MAX_NAME) || id;
-    if ((await catalogue.find(id)) || (await this.#isBeingMade(id))) throw new AppError('VOD_TITLE_EXISTS');
+    if ((await catalogue.find(id)) || (await this.isBeingMade(id)) || this.#deps.isBeingRecorded?.(id)) {
+      throw new AppError('VOD_TITLE_EXISTS');
+    }
     const masterPath = await this.#fileOf(request.master);
     const sidecars = await Promise.all(
       request.sidecars.map(async ({ file, ...said }) => ({ path: await this.#fileOf(file), ...said })),
     );
     const master = await this.#deps.probe(masterPath);
-    const plan = await this.#deps.plan(master, { ladder: request.ladder, sidecars });
+    const plan = await this.#deps.plan(master, { ladder, contentAware, sidecars });
     const createdMs = clock.wallMs();
     const work: TitleWork = {
       title: id,
       generation: `p${createdMs.toString(36)}`,
       name,
       isProtected: request.isProtected ?? this.#options.isProtected,
+      ...(request.allowDownload && { isDownloadable: true }),
       createdMs,
       masterPath,
       master,
       plan,
     };
+    if (work.isProtected && work.isDownloadable) {
+      throw new AppError('VOD_TITLE_INVALID', 'a title that is encrypted cannot be for download');
+    }
     if (work.isProtected && !this.#deps.encryptionOf(id)) {
       throw new AppError('VOD_TITLE_INVALID', 'encryption is not configured here: drm.enabled is off');
     }
-    if (!(await queue.add(titleFlow(work, PRIORITY)))) throw new AppError('VOD_TITLE_EXISTS');
+    // It took a while to look at the master.
+    const isTaken = this.#deps.isBeingRecorded?.(id) === true || (await catalogue.find(id)) !== undefined;
+    if (isTaken || !(await queue.add(titleFlow(work, PRIORITY)))) throw new AppError('VOD_TITLE_EXISTS');
     const flow = flowId(work);
     this.#assemble(flow, work);
     const view = await this.making(flow);
@@ -178,7 +196,8 @@ export class TitleService {
     return view;
   }
 
-  async #isBeingMade(title: string): Promise<boolean> {
+  /** Whether a title of that name is being made of a master. */
+  async isBeingMade(title: string): Promise<boolean> {
     const flows = await this.#deps.queue.flows(MAX_LISTED);
     return flows.some((flow) => flow.state === 'running' && workOf(flow)?.title === title);
   }
@@ -251,7 +270,8 @@ export class TitleService {
    * Players lose it at once.
    */
   async remove(id: string): Promise<boolean> {
-    if (!isStreamName(id)) return false;
+    // One that is being recorded is not there yet, and its files are in use.
+    if (!isStreamName(id) || this.#deps.isBeingRecorded?.(id)) return false;
     const { queue, catalogue, store } = this.#deps;
     const flows = (await queue.flows(MAX_LISTED)).filter((flow) => workOf(flow)?.title === id);
     const known = await catalogue.find(id);
@@ -261,7 +281,10 @@ export class TitleService {
       this.#making.delete(flow);
       this.#failures.delete(flow);
     }
+    // First of all: as long as it is listed, whoever finds it half gone removes it again.
+    await this.#deps.releaseKeys?.(id);
     await catalogue.remove(id);
+    if (known?.recording?.isAutomatic) await store.delete(madeKey(known));
     await deleteAll(store, titlePrefix(id));
     await deleteAll(store, `work/${id}/`);
     for (const flow of flows) {

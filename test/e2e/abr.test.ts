@@ -65,7 +65,7 @@ function worstJump(frames: readonly ShownFrame[]): number {
 }
 
 describe('the watch page', () => {
-  it.each(PLAYERS)('lists the renditions that the server has, with %s', async (player) => {
+  it.concurrent.each(PLAYERS)('lists the renditions that the server has, with %s', async (player) => {
     await watch(player, 'mode=low', async (page) => {
       const { renditions } = await readPage(page);
       expect(renditions.map(({ id }) => id)).toEqual(RUNGS);
@@ -77,6 +77,7 @@ describe('the watch page', () => {
     });
   });
 
+  // One after the other: not a frame may be late.
   it.each(PLAYERS)(
     'switches down and up on command without a stall or a jump of the clock, with %s',
     async (player) => {
@@ -112,16 +113,19 @@ describe('the watch page', () => {
     },
   );
 
-  it.each(PLAYERS)('takes the choice of the quality menu into the address, with %s', async (player) => {
-    await watch(player, 'mode=low', async (page) => {
-      await page.locator('#quality').selectOption('240p');
-      await whenShown(page, '240p');
-      expect(page.url()).toContain('rendition=240p');
-      expect((await readPage(page)).wishedRendition).toBe('240p');
-    });
-  });
+  it.concurrent.each(PLAYERS)(
+    'takes the choice of the quality menu into the address, with %s',
+    async (player) => {
+      await watch(player, 'mode=low', async (page) => {
+        await page.locator('#quality').selectOption('240p');
+        await whenShown(page, '240p');
+        expect(page.url()).toContain('rendition=240p');
+        expect((await readPage(page)).wishedRendition).toBe('240p');
+      });
+    },
+  );
 
-  it.each(PLAYERS)(
+  it.concurrent.each(PLAYERS)(
     'goes to a lower rendition when the link gets too thin, and back when it is free, with %s',
     async (player) => {
       await watch(player, 'mode=low', async (page) => {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DemoBroadcast } from '../../src/cli/demo-broadcast.ts';
-import { launchBrowser, withPage } from '../support/browser.ts';
+import { forEachOf, launchBrowser, withPages } from '../support/browser.ts';
 import { childrenWith } from '../support/children.ts';
-import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
+import { broadcastSmallDemo, whenListed } from '../support/demo-stream.ts';
 import { getText } from '../support/live-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -42,7 +42,7 @@ beforeAll(async () => {
   server = await startServer({
     set: ['ladder.rungs=240p:250k', 'ladder.preset=ultrafast', `ladder.ffmpeg=${program}`],
   });
-  broadcast = broadcastDemo(await server.publishUrl('demo'));
+  broadcast = broadcastSmallDemo(await server.publishUrl('demo'));
   browser = await launchBrowser();
   await whenListed(server, 'demo/240p');
 });
@@ -54,13 +54,20 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function watch(player: PlayerName, rendition: string, run: (page: Page) => Promise<void>): Promise<void> {
-  return withPage(browser, async (page) => {
-    await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&mode=stock`);
-    await whenPlaying(page);
-    await selectRendition(page, rendition);
-    await whenShown(page, rendition);
-    await run(page);
+/** A viewer with each player, all of the same rendition, so that what happens to its encoder happens to all at once. */
+function watch(
+  rendition: string,
+  run: (pageOf: (player: PlayerName) => Page) => Promise<void>,
+): Promise<void> {
+  return withPages(browser, PLAYERS, async (pageOf) => {
+    await forEachOf(PLAYERS, async (player) => {
+      const page = pageOf(player);
+      await page.goto(`${server.mediaUrl}/live/demo/?player=${player}&mode=stock`);
+      await whenPlaying(page);
+      await selectRendition(page, rendition);
+      await whenShown(page, rendition);
+    });
+    await run(pageOf);
   });
 }
 
@@ -87,57 +94,64 @@ async function offered(): Promise<boolean> {
 }
 
 describe('an encoder that is killed', () => {
-  it.each(PLAYERS)('is not seen by who watches the source, with %s', async (player) => {
-    await watch(player, 'video', async (page) => {
-      await framesShown(page, 60);
-      await resetPage(page);
+  it('is not seen by who watches the source, with any player', async () => {
+    await watch('video', async (pageOf) => {
+      await forEachOf(PLAYERS, async (player) => {
+        await framesShown(pageOf(player), 60);
+        await resetPage(pageOf(player));
+      });
       await killEncoder();
-      await framesShown(page, 150);
-      const { stalls, fatalErrors, rendition } = await readPage(page);
-      expect({ stalls, fatalErrors, rendition }).toEqual({ stalls: 0, fatalErrors: 0, rendition: 'video' });
+      await forEachOf(PLAYERS, async (player) => {
+        await framesShown(pageOf(player), 150);
+        const { stalls, fatalErrors, rendition } = await readPage(pageOf(player));
+        expect({ stalls, fatalErrors, rendition }).toEqual({ stalls: 0, fatalErrors: 0, rendition: 'video' });
+      });
     });
   });
 
-  it.each(PLAYERS)('is overcome by who watches the rung, with %s', async (player) => {
-    await watch(player, '240p', async (page) => {
-      await resetPage(page);
+  it('is overcome by who watches the rung, with any player', async () => {
+    await watch('240p', async (pageOf) => {
+      await forEachOf(PLAYERS, (player) => resetPage(pageOf(player)));
       await killEncoder();
-      await framesShown(page, 150);
-      const { fatalErrors, rendition, state } = await readPage(page);
-      expect({ fatalErrors, rendition, state }).toEqual({
-        fatalErrors: 0,
-        rendition: '240p',
-        state: 'playing',
+      await forEachOf(PLAYERS, async (player) => {
+        await framesShown(pageOf(player), 150);
+        const { fatalErrors, rendition, state } = await readPage(pageOf(player));
+        expect({ fatalErrors, rendition, state }).toEqual({
+          fatalErrors: 0,
+          rendition: '240p',
+          state: 'playing',
+        });
       });
     });
   });
 });
 
 describe('an encoder that ends again and again', () => {
-  it.each(PLAYERS)(
-    'leaves its viewers the source, and is offered again once it works, with %s',
-    async (player) => {
-      await watch(player, '240p', async (page) => {
-        await writeFile(outOfOrder, '');
-        try {
-          for (const pid of childrenWith(ENCODER)) process.kill(pid, 'SIGKILL');
-          await until(async () => !(await offered()), 'the rung taken from the manifest', 20_000);
-          await until(
+  it('leaves its viewers the source, and is offered again once it works, with any player', async () => {
+    await watch('240p', async (pageOf) => {
+      await writeFile(outOfOrder, '');
+      try {
+        for (const pid of childrenWith(ENCODER)) process.kill(pid, 'SIGKILL');
+        await until(async () => !(await offered()), 'the rung taken from the manifest', 20_000);
+        await forEachOf(PLAYERS, (player) =>
+          until(
             async () => {
-              const { rendition, state } = await readPage(page);
+              const { rendition, state } = await readPage(pageOf(player));
               return rendition === 'video' && state === 'playing';
             },
             'the source shown',
-            40_000,
-          );
-        } finally {
-          await rm(outOfOrder, { force: true });
-        }
-        await until(() => offered(), 'the rung offered again', 60_000);
-        await resetPage(page);
-        await framesShown(page, 60);
-        expect((await readPage(page)).state).toBe('playing');
+            60_000,
+          ),
+        );
+      } finally {
+        await rm(outOfOrder, { force: true });
+      }
+      await until(() => offered(), 'the rung offered again', 60_000);
+      await forEachOf(PLAYERS, async (player) => {
+        await resetPage(pageOf(player));
+        await framesShown(pageOf(player), 60);
+        expect((await readPage(pageOf(player))).state).toBe('playing');
       });
-    },
-  );
+    });
+  });
 });

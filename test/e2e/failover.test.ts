@@ -2,13 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import process from 'node:process';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser, withPage } from '../support/browser.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { forEachOf, launchBrowser, withPages } from '../support/browser.ts';
 import { whenListed } from '../support/demo-stream.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import {
-  PLAYERS,
   type PlayerName,
   readPage,
   recordFrames,
@@ -27,7 +26,6 @@ const LONGEST_WAIT_MS = 1000;
 
 let browser: Browser;
 let server: TestServer;
-const children = new Map<string, ChildProcess>();
 
 beforeAll(async () => {
   // A busy machine makes publishers stall; here they are lost when the test says so.
@@ -35,55 +33,68 @@ beforeAll(async () => {
   [browser, server] = await Promise.all([launchBrowser(), startServer({ set })]);
 });
 
-afterEach(async () => {
-  for (const role of children.keys()) await lose(role);
-});
-
 afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
 
-function start(publishUrl: string, role: string, bFrames: number): void {
-  const child = spawn(
-    'ffmpeg',
-    [
-      ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
-      ...['-re', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=30'],
-      ...['-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'],
-      ...['-c:v', 'libx264', '-preset', 'superfast', '-threads', '1', '-rc-lookahead', '0'],
-      ...['-bf', `${bFrames}`, '-b_strategy', '0', '-g', '60', '-keyint_min', '60', '-sc_threshold', '0'],
-      ...['-b:v', '300k', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-ac', '2'],
-      ...['-f', 'flv', `${publishUrl}?role=${role}`],
-    ],
-    { stdio: 'ignore' },
-  );
-  children.set(role, child);
-}
+/** The publishers of one stream, by their roles. */
+class Publishers {
+  readonly #stream: string;
+  readonly #url: string;
+  readonly #bFrames: number;
+  readonly #children = new Map<string, ChildProcess>();
 
-async function lose(role: string): Promise<void> {
-  const child = children.get(role);
-  children.delete(role);
-  if (!child || child.exitCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'close');
-}
+  constructor(stream: string, url: string, bFrames: number) {
+    this.#stream = stream;
+    this.#url = url;
+    this.#bFrames = bFrames;
+  }
 
-/** How much of a publisher's media lay before the place where the one before had ended, a timeline each. */
-function leadIns(): unknown[] {
-  const begun = server.log.filter(({ message }) => message === 'timeline begun');
-  return begun.map(({ fields }) => fields['leadInMs']);
-}
+  /** Publishes and waits until the server has taken it; its pictures come a moment later. */
+  async publish(role: string): Promise<void> {
+    const before = this.#told('publisher accepted').length;
+    this.#start(role);
+    await until(() => this.#told('publisher accepted').length > before, `${role} connected`);
+  }
 
-function accepted(): number {
-  return server.log.filter(({ message }) => message === 'publisher accepted').length;
-}
+  async lose(role: string): Promise<void> {
+    const child = this.#children.get(role);
+    this.#children.delete(role);
+    if (!child || child.exitCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'close');
+  }
 
-/** Publishes and waits until the server has taken it; its pictures come a moment later. */
-async function publish(publishUrl: string, role: string, bFrames: number): Promise<void> {
-  const before = accepted();
-  start(publishUrl, role, bFrames);
-  await until(() => accepted() > before, `${role} connected`);
+  async close(): Promise<void> {
+    await Promise.all([...this.#children.keys()].map((role) => this.lose(role)));
+  }
+
+  /** How much of a publisher's media lay before the place where the one before had ended, a timeline each. */
+  leadIns(): unknown[] {
+    return this.#told('timeline begun').map(({ fields }) => fields['leadInMs']);
+  }
+
+  #told(message: string): TestServer['log'] {
+    return server.log.filter((line) => line.message === message && line.fields['stream'] === this.#stream);
+  }
+
+  #start(role: string): void {
+    const child = spawn(
+      'ffmpeg',
+      [
+        ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
+        ...['-re', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=30'],
+        ...['-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'],
+        ...['-c:v', 'libx264', '-preset', 'superfast', '-threads', '1', '-rc-lookahead', '0'],
+        ...['-bf', `${this.#bFrames}`, '-b_strategy', '0', '-g', '60', '-keyint_min', '60'],
+        ...['-sc_threshold', '0', '-b:v', '300k', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-ac', '2'],
+        ...['-f', 'flv', `${this.#url}?role=${role}`],
+      ],
+      { stdio: 'ignore' },
+    );
+    this.#children.set(role, child);
+  }
 }
 
 /** Waits until so much more of the stream was played. */
@@ -100,49 +111,61 @@ function largest(frames: readonly ShownFrame[], of: (a: ShownFrame, b: ShownFram
   return Math.max(...frames.slice(1).map((frame, index) => of(frames[index] ?? frame, frame)));
 }
 
-function watch(player: PlayerName, stream: string, run: (page: Page) => Promise<void>): Promise<void> {
-  return withPage(browser, async (page) => {
-    await page.goto(`${server.mediaUrl}/live/${stream}/?player=${player}&mode=stock`);
-    await until(async () => (await readPage(page)).state === 'playing', 'playing', 40_000);
-    await run(page);
-  });
+describe('a viewer of two publishers', () => {
+  it.concurrent.each<readonly [PlayerName, number]>([
+    ['hls', 0],
+    ['hls', 2],
+  ])(
+    'sees the picture go on each time that one of them is lost, with %s and %d B-frames',
+    (player, bFrames) => failOver(`hls-${bFrames}`, [player], bFrames),
+  );
+
+  it('sees the picture go on each time that one of them is lost, with dash and shaka and 2 B-frames', () =>
+    failOver('dash', ['dash', 'shaka'], 2));
+});
+
+/** Loses one publisher after the other under the viewers' eyes. */
+async function failOver(stream: string, players: readonly PlayerName[], bFrames: number): Promise<void> {
+  const publishers = new Publishers(stream, await server.publishUrl(stream), bFrames);
+  try {
+    await publishers.publish('primary');
+    await whenListed(server, `${stream}/index`);
+    if (!ALONE) await publishers.publish('backup');
+    await withPages(browser, players, async (pageOf) => {
+      await forEachOf(players, async (player) => {
+        const page = pageOf(player);
+        await page.goto(`${server.mediaUrl}/live/${stream}/?player=${player}&mode=stock`);
+        await until(async () => (await readPage(page)).state === 'playing', 'playing', 40_000);
+        await plays(page, 4);
+      });
+      const seams = publishers.leadIns().length;
+      await forEachOf(players, (player) => recordFrames(pageOf(player)));
+      let [onAir, standby] = ['primary', 'backup'];
+      for (let n = 0; n < FAILOVERS; n++) {
+        await publishers.lose(onAir);
+        [onAir, standby] = [standby, onAir];
+        await forEachOf(players, (player) => plays(pageOf(player), 2));
+        if (!ALONE) await publishers.publish(standby);
+        await forEachOf(players, (player) => plays(pageOf(player), 5));
+      }
+      const seen = publishers.leadIns().slice(seams);
+      expect(seen).toEqual(seen.map(() => expect.any(Number)));
+      expect(seen).toHaveLength(FAILOVERS);
+      await forEachOf(players, (player) => expectWentOn(pageOf(player), player));
+    });
+  } finally {
+    await publishers.close();
+  }
 }
 
-const CASES = [{ player: 'hls', bFrames: 0 } as const, ...PLAYERS.map((player) => ({ player, bFrames: 2 }))];
-
-describe('a viewer of two publishers', () => {
-  it.each(CASES)(
-    'sees the picture go on each time that one of them is lost, with $player and $bFrames B-frames',
-    async ({ player, bFrames }) => {
-      const stream = `${player}-${bFrames}`;
-      const url = await server.publishUrl(stream);
-      await publish(url, 'primary', bFrames);
-      await whenListed(server, `${stream}/index`);
-      if (!ALONE) await publish(url, 'backup', bFrames);
-      await watch(player, stream, async (page) => {
-        await plays(page, 4);
-        const seams = leadIns().length;
-        await recordFrames(page);
-        let [onAir, standby] = ['primary', 'backup'];
-        for (let n = 0; n < FAILOVERS; n++) {
-          await lose(onAir);
-          [onAir, standby] = [standby, onAir];
-          await plays(page, 2);
-          if (!ALONE) await publish(url, standby, bFrames);
-          await plays(page, 5);
-        }
-        const frames = await takeFrames(page);
-        const seen = leadIns().slice(seams);
-        expect(seen).toEqual(seen.map(() => expect.any(Number)));
-        expect(seen).toHaveLength(FAILOVERS);
-        // Nothing is shown twice, whatever a player makes of a new Period.
-        expect(largest(frames, (a, b) => a.mediaSeconds - b.mediaSeconds)).toBeLessThan(0.1);
-        if (player === 'hls') {
-          expect(largest(frames, (a, b) => b.shownMs - a.shownMs)).toBeLessThan(LONGEST_WAIT_MS);
-        }
-        await until(async () => (await readPage(page)).state === 'playing', 'playing on', 40_000);
-        expect((await readPage(page)).fatalErrors).toBe(0);
-      });
-    },
-  );
-});
+/** Every picture was shown once, and soon after the one before. */
+async function expectWentOn(page: Page, player: PlayerName): Promise<void> {
+  const frames = await takeFrames(page);
+  // Nothing is shown twice, whatever a player makes of a new Period.
+  expect(largest(frames, (a, b) => a.mediaSeconds - b.mediaSeconds)).toBeLessThan(0.1);
+  if (player === 'hls') {
+    expect(largest(frames, (a, b) => b.shownMs - a.shownMs)).toBeLessThan(LONGEST_WAIT_MS);
+  }
+  await until(async () => (await readPage(page)).state === 'playing', 'playing on', 40_000);
+  expect((await readPage(page)).fatalErrors).toBe(0);
+}

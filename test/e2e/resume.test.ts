@@ -82,31 +82,38 @@ function stateOf(page: Page): Promise<string> {
 }
 
 describe('a title', () => {
-  it.each(PLAYERS)('plays with its licences, is sought in and has its languages, with %s', async (player) => {
-    const login = await newViewer();
-    await withPage(browser, async (page) => {
-      await openFilm(page, login, player);
-      await whenPlaying(page);
-      expect(await page.locator('#time-all').textContent()).toBe('1:00');
-      await press(page, 'ArrowRight', 3);
-      const at = await whenPlaying(page, 29);
-      expect(at).toBeLessThan(45);
-      expect(await page.locator('#seek').getAttribute('aria-valuetext')).toMatch(/^\d+ seconds of 1 minute$/);
-      await until(async () => (await page.locator('#audio option').count()) === 2, 'two languages');
-      expect(await page.locator('#audio option').allTextContents()).toEqual(['English', 'Français']);
-      await page.selectOption('#audio', { label: 'Français' });
-      await page.selectOption('#speed', '1.5');
-      const before = (await glanceAtPage(page)).currentTime;
-      await whenPlaying(page, before + 1);
-      expect((await glanceAtPage(page)).playbackRate).toBe(1.5);
-      const { fatalErrors, pass } = await readPage(page);
-      expect(fatalErrors).toBe(0);
-      expect(pass?.licenses).toBeGreaterThan(0);
-      expect(pass?.refusals).toBe(0);
-    });
-  });
+  it.concurrent.each(PLAYERS)(
+    'plays with its licences, is sought in and has its languages, with %s',
+    async (player) => {
+      const login = await newViewer();
+      await withPage(browser, async (page) => {
+        await openFilm(page, login, player);
+        await whenPlaying(page);
+        expect(await page.locator('#time-all').textContent()).toBe('1:00');
+        await press(page, 'ArrowRight', 3);
+        const at = await whenPlaying(page, 29);
+        expect(at).toBeLessThan(45);
+        expect(await page.locator('#seek').getAttribute('aria-valuetext')).toMatch(
+          /^\d+ seconds of 1 minute$/,
+        );
+        await until(async () => (await page.locator('#audio option').count()) === 2, 'two languages');
+        expect(await page.locator('#audio option').allTextContents()).toEqual(['English', 'Français']);
+        await page.selectOption('#audio', { label: 'Français' });
+        await page.selectOption('#speed', '1.5');
+        const before = (await glanceAtPage(page)).currentTime;
+        await whenPlaying(page, before + 1);
+        expect((await glanceAtPage(page)).playbackRate).toBe(1.5);
+        const { fatalErrors, pass } = await readPage(page);
+        expect(fatalErrors).toBe(0);
+        expect(pass?.licenses).toBeGreaterThan(0);
+        expect(pass?.refusals).toBe(0);
+      });
+    },
+  );
+});
 
-  it('goes on where the viewer left it, and from the beginning when that is wanted', async () => {
+describe('a title that was begun', () => {
+  it.concurrent('goes on where the viewer left it, and from the beginning when that is wanted', async () => {
     const login = await newViewer();
     await withPage(browser, async (page) => {
       await openFilm(page, login);
@@ -128,7 +135,7 @@ describe('a title', () => {
     });
   });
 
-  it('is handed over to another device, and taken back', async () => {
+  it.concurrent('is handed over to another device, and taken back', async () => {
     const login = await newViewer();
     await withPage(browser, async (one) => {
       await withPage(browser, async (other) => {
@@ -157,7 +164,7 @@ describe('a title', () => {
 });
 
 describe('a session', () => {
-  it('that an operator ends is over on the page, which starts no other by itself', async () => {
+  it.concurrent('that an operator ends is over on the page, which starts no other by itself', async () => {
     const login = await newViewer();
     const control = await controlOf(server);
     await withPage(browser, async (page) => {
@@ -171,7 +178,7 @@ describe('a session', () => {
     });
   });
 
-  it('more than the viewer may have takes the place of another when that is wanted', async () => {
+  it.concurrent('more than the viewer may have takes the place of another when that is wanted', async () => {
     const login = await newViewer({ maxSessions: 1 });
     await withPage(browser, async (one) => {
       await withPage(browser, async (other) => {

@@ -1,7 +1,8 @@
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser, withPage } from '../support/browser.ts';
 import { whenListed } from '../support/demo-stream.ts';
+import { behind, goBack, pauseFor, whenLong, whenPlayed } from '../support/live-bar.ts';
 import { makeClip } from '../support/odd-media.ts';
 import { Broadcast } from '../support/odd-media-broadcast.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -31,73 +32,29 @@ afterAll(async () => {
   await browser?.close();
 });
 
-/** The seek bar as the viewer sees it, seconds. */
-function barOf(page: Page): Promise<{ readonly min: number; readonly max: number; readonly value: number }> {
-  return page.evaluate(() => {
-    const bar = document.querySelector<HTMLInputElement>('#seek');
-    if (!bar || bar.disabled) return { min: 0, max: 0, value: 0 };
-    return { min: Number(bar.min), max: Number(bar.max), value: bar.valueAsNumber };
-  });
-}
+describe('a stream of which more is kept than a moment', () => {
+  it.concurrent.each(PLAYERS)(
+    'is watched from earlier on, paused and watched on from there, and watched live again, with %s',
+    async (player) => {
+      await withPage(browser, async (page) => {
+        await page.goto(`${server.mediaUrl}/live/show/?player=${player}&mode=low`);
+        await whenLong(page, LEAST_SECONDS);
+        expect(await behind(page)).toBeLessThan(5);
 
-async function behind(page: Page): Promise<number> {
-  const { max } = await barOf(page);
-  return max - (await glanceAtPage(page)).currentTime;
-}
+        await goBack(page, BACK_SECONDS);
+        await whenPlayed(page, 3, 'three seconds of the past');
+        // Nothing draws it to the edge: it keeps its distance, at its own pace.
+        expect(await behind(page)).toBeGreaterThan(BACK_SECONDS - 3);
+        expect((await glanceAtPage(page)).playbackRate).toBe(1);
 
-/** Waits until `seconds` more of media have been played. */
-async function whenPlayed(page: Page, seconds: number, what: string): Promise<void> {
-  const from = (await glanceAtPage(page)).currentTime;
-  await until(
-    async () => {
-      const { currentTime, state } = await glanceAtPage(page);
-      return state === 'playing' && currentTime > from + seconds;
+        expect(await pauseFor(page, 4)).toBeLessThan(4);
+        expect(await behind(page)).toBeGreaterThan(BACK_SECONDS);
+
+        await page.click('#go-live');
+        await until(async () => (await behind(page)) < 3, 'live again', 30_000);
+        await whenPlayed(page, 2, 'the live edge');
+        expect((await readPage(page)).fatalErrors).toBe(0);
+      });
     },
-    what,
-    60_000,
   );
-}
-
-describe.each(PLAYERS)('a stream of which more is kept than a moment, with %s', (player) => {
-  it('is watched from earlier on, paused and watched on from there, and watched live again', async () => {
-    await withPage(browser, async (page) => {
-      await page.goto(`${server.mediaUrl}/live/show/?player=${player}&mode=low`);
-      const isLong = async (): Promise<boolean> => {
-        const { min, max } = await barOf(page);
-        return max - min > LEAST_SECONDS && (await glanceAtPage(page)).state === 'playing';
-      };
-      await until(isLong, 'enough to go back in', 60_000);
-      expect(await behind(page)).toBeLessThan(5);
-
-      await page.evaluate((seconds) => {
-        const bar = document.querySelector<HTMLInputElement>('#seek');
-        if (!bar) return;
-        bar.valueAsNumber = Number(bar.max) - seconds;
-        bar.dispatchEvent(new Event('change'));
-      }, BACK_SECONDS);
-      await whenPlayed(page, 3, 'three seconds of the past');
-      // Nothing draws it to the edge: it keeps its distance, at its own pace.
-      expect(await behind(page)).toBeGreaterThan(BACK_SECONDS - 3);
-      expect((await glanceAtPage(page)).playbackRate).toBe(1);
-
-      await page.click('#play');
-      await until(async () => (await glanceAtPage(page)).state === 'paused', 'a pause');
-      const { currentTime } = await glanceAtPage(page);
-      const left = (await barOf(page)).max;
-      await until(
-        async () => (await barOf(page)).max > left + 4,
-        'the stream to go on without the viewer',
-        60_000,
-      );
-      await page.click('#play');
-      await whenPlayed(page, 1, 'to go on');
-      expect((await glanceAtPage(page)).currentTime - currentTime).toBeLessThan(4);
-      expect(await behind(page)).toBeGreaterThan(BACK_SECONDS);
-
-      await page.click('#go-live');
-      await until(async () => (await behind(page)) < 3, 'live again', 30_000);
-      await whenPlayed(page, 2, 'the live edge');
-      expect((await readPage(page)).fatalErrors).toBe(0);
-    });
-  });
 });

@@ -41,6 +41,7 @@ describe('headwater', () => {
       'stream rotate-key',
       'stream revoke',
       'stream show-srt',
+      'stream record',
       'stream list',
       'vod add',
       'vod list',

@@ -21,7 +21,8 @@ let processes = 0;
 
 function settings(prefix: string): RedisSettings {
   const nodes = [{ host: redis.host, port: redis.port }] as const;
-  return { nodes, isCluster: false, db: 0, username: undefined, password: undefined, tls: undefined, prefix };
+  const open = { username: undefined, password: undefined, tls: undefined };
+  return { ...open, nodes, isCluster: false, db: 0, prefix, minReplicas: 0 };
 }
 
 function openIt(prefix: string, options: BullmqJobQueueOptions): Promise<JobQueue> {

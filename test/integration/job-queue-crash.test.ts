@@ -122,6 +122,7 @@ describe('the queue on BullMQ', () => {
         password: undefined,
         tls: undefined,
         prefix: 'x',
+        minReplicas: 0,
       },
       options,
       deps(),

@@ -2,14 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RedisConnection } from '../../src/state/redis-connection.ts';
 import type { ResumeStore } from '../../src/state/resume-store.ts';
 import { RedisResumeStore } from '../../src/state/redis-resume-store.ts';
 import { setup } from '../support/build.ts';
 import { type Redis, startRedis } from '../support/redis.ts';
-import { openRedisClient } from '../support/redis-clients.ts';
+import { openRedisClient, takenAtItsWord } from '../support/redis-clients.ts';
 import { type DevicesOptions, runDevices } from '../support/resume-devices.ts';
 import { checkHistory } from '../support/resume-history.ts';
 import { ResumeProcess } from '../support/resume-process.ts';
+import { until } from '../support/until.ts';
 
 /** The time of day, so that CI tries others; in the message of a failure. */
 const SEED = Number(process.env['RESUME_SEED'] ?? Date.now() % 1_000_000);
@@ -24,7 +26,7 @@ afterEach(async () => {
 
 /** What the checker has to say of a run. */
 async function judge(
-  run: typeof RUN | typeof SHORT_RUN,
+  run: Omit<DevicesOptions, 'stores' | 'crash'>,
   options: Pick<DevicesOptions, 'stores' | 'crash'>,
 ): Promise<string[]> {
   const events = await runDevices({ ...run, ...options });
@@ -78,20 +80,31 @@ describe('what devices saw of the embedded store', () => {
 });
 
 describe('what devices saw of the store on Redis', () => {
-  async function start(args: readonly string[]): Promise<{ redis: Redis; stores: ResumeStore[] }> {
+  async function start(
+    args: readonly string[],
+    wrap: (redis: RedisConnection) => RedisConnection = (same) => same,
+  ): Promise<{ redis: Redis; stores: ResumeStore[] }> {
     const redis = await startRedis({ args });
     cleanups.push(() => redis.stop());
     const stores: ResumeStore[] = [];
     for (let i = 0; i < 2; i++) {
       const client = await openRedisClient(redis.url);
       cleanups.push(() => client.close());
-      stores.push(new RedisResumeStore(client));
+      stores.push(new RedisResumeStore({ ...client, redis: wrap(client.redis) }));
     }
     return { redis, stores };
   }
 
-  it('holds to its model while Redis is killed and stands still', async () => {
-    const { redis, stores } = await start(['--appendfsync', 'always']);
+  /** Redis answers, does not get it into its file, and is killed. */
+  async function killBeforeItHasWritten(redis: Redis): Promise<void> {
+    await redis.failWrites();
+    await until(async () => (await redis.tell('INFO persistence')).includes('write_status:err'), 'a failure');
+    await redis.kill('SIGKILL');
+    await redis.restart();
+  }
+
+  it('holds to its model while Redis is killed and stands still, with an fsync only every second', async () => {
+    const { redis, stores } = await start(['--appendfsync', 'everysec']);
     let turn = 0;
     const crash = async (): Promise<void> => {
       turn += 1;
@@ -100,11 +113,17 @@ describe('what devices saw of the store on Redis', () => {
         await new Promise((resolve) => setTimeout(resolve, 400));
         await redis.kill('SIGCONT');
       } else {
-        await redis.kill('SIGKILL');
-        await redis.restart();
+        await killBeforeItHasWritten(redis);
       }
     };
     expect(await judge(RUN, { stores: () => stores, crash }), `seed ${SEED}`).toEqual([]);
+  });
+
+  it('does not when Redis is taken at its word, and that is noticed', async () => {
+    const { redis, stores } = await start(['--appendfsync', 'everysec'], takenAtItsWord);
+    const crash = (): Promise<void> => killBeforeItHasWritten(redis);
+    const run = { ...SHORT_RUN, crashes: 5 };
+    expect(await judge(run, { stores: () => stores, crash })).not.toEqual([]);
   });
 
   it('does not when Redis keeps nothing, and that is noticed', async () => {

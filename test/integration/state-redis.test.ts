@@ -27,7 +27,7 @@ function clientsOfTest() {
       return client;
     },
     bus: async (client: RedisClient): Promise<RedisPubSub> => {
-      const bus = new RedisPubSub({ ...client, subscriber: await client.openSubscriber() });
+      const bus = new RedisPubSub({ ...client, listener: await client.openListener() });
       buses.push(bus);
       return bus;
     },

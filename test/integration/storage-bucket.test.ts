@@ -205,6 +205,58 @@ describe('a put whose answer is lost', () => {
   });
 });
 
+describe('a copy', () => {
+  const onCopy = on('PUT', 'media/b');
+
+  it('is made by the store: no byte of it goes over the line', async () => {
+    const store = await open();
+    const body = randomBytes(MIB);
+    await store.put('a', body, { contentType: 'video/mp4', cacheControl: 'max-age=60' });
+    fake.seen.length = 0;
+    await store.copy('a', 'b');
+    expect(fake.seen.map(({ method, name }) => `${method} ${name}`)).toEqual(['HEAD media/a', 'PUT media/b']);
+    expect(fake.seen[1]?.headers['content-length']).toBe('0');
+    expect(fake.bucket.copies).toBe(1);
+    expect(fake.bucket.headersOf('media/b')).toMatchObject({
+      'content-type': 'video/mp4',
+      'cache-control': 'max-age=60',
+    });
+    await store.copy('a', 'b', { cacheControl: 'max-age=1' });
+    expect(fake.bucket.headersOf('media/b')).toEqual({
+      'content-type': 'video/mp4',
+      'cache-control': 'max-age=1',
+    });
+    expect(sha256((await store.get('b')) ?? Buffer.from('none'))).toBe(sha256(body));
+  });
+
+  it.each<[string, FaultKind]>([
+    ['an error behind a good status', { kind: 'late_error', code: 'InternalError' }],
+    ['a cut connection', { kind: 'cut' }],
+    ['a cut connection, with the copy made', { kind: 'cut', done: true }],
+    ['an overloaded store', { kind: 'status', status: 503, code: 'SlowDown' }],
+  ])('survives %s', async (_, fault) => {
+    const store = await open();
+    await store.put('a', Buffer.from('bytes'));
+    fake.fail(onCopy, fault, 2);
+    await store.copy('a', 'b');
+    expect(text(await store.get('b'))).toBe('bytes');
+    expect(retries).toHaveLength(2);
+  });
+
+  it('fails when the error behind a good status stays, or is no answer at all', async () => {
+    const store = await open();
+    await store.put('a', Buffer.from('bytes'));
+    fake.fail(onCopy, { kind: 'late_error', code: 'InternalError' }, 100);
+    expect(await codeOf(store.copy('a', 'b'))).toBe('STORAGE_UNAVAILABLE');
+    fake.faults.length = 0;
+    fake.fail(onCopy, { kind: 'nonsense', body: 'OK' });
+    expect(await codeOf(store.copy('a', 'b'))).toBe('STORAGE_UNAVAILABLE');
+    fake.fail(onCopy, { kind: 'late_error', code: 'NoSuchKey' });
+    expect(await codeOf(store.copy('a', 'b'))).toBe('STORAGE_NOT_FOUND');
+    expect(fake.bucket.names).not.toContain('media/b');
+  });
+});
+
 describe('an upload in parts', () => {
   it('sends a few parts at once, of all uploads together, and repeats those that fail', async () => {
     const store = await open();

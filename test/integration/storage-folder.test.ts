@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -166,6 +166,44 @@ describe('a disk', () => {
     expect(await codeOf(store.put('t/film/1.m4s', randomBytes(5000)))).toBe(code);
     expect(await codeOf(store.putFile('t/film/2.m4s', source))).toBe(code);
     expect(await namesBelow(root)).toEqual([]);
+  });
+});
+
+describe('a copy', () => {
+  it('is the same file under another name, and leaves nothing else', async () => {
+    const store = await open();
+    await store.put('live/cam/1.m4s', randomBytes(100_000));
+    await store.copy('live/cam/1.m4s', 'titles/show/1.m4s');
+    await store.copy('live/cam/1.m4s', 'titles/show/1.m4s');
+    const inodeOf = async (key: string): Promise<number> => (await stat(join(root, key))).ino;
+    expect(await inodeOf('titles/show/1.m4s')).toBe(await inodeOf('live/cam/1.m4s'));
+    expect(await drafts()).toEqual([]);
+    await store.delete('live/cam/1.m4s');
+    expect((await store.get('titles/show/1.m4s'))?.length).toBe(100_000);
+  });
+
+  it.each(['EXDEV', 'EPERM', 'EMLINK'])('is made of its bytes where a link ends in %s', async (code) => {
+    const link = (): Promise<never> => Promise.reject(Object.assign(new Error(code), { code }));
+    const store = await open({ disk: { ...FS_CALLS, link }, durable: true });
+    const body = randomBytes(3_000_000);
+    await store.put('live/cam/1.m4s', body);
+    const copied = await store.copy('live/cam/1.m4s', 'titles/show/1.m4s');
+    expect(body.equals((await store.get('titles/show/1.m4s')) ?? Buffer.from('none'))).toBe(true);
+    expect(copied).toEqual(await store.stat('titles/show/1.m4s'));
+    expect(await codeOf(store.copy('none', 'titles/show/2.m4s'))).toBe('STORAGE_NOT_FOUND');
+    expect((await listAll(store)).map(({ key }) => key)).toEqual(['live/cam/1.m4s', 'titles/show/1.m4s']);
+    expect(await drafts()).toEqual([]);
+  });
+
+  it('follows no symbolic link', async () => {
+    const outside = join(folder, 'outside');
+    await writeFile(outside, 'secret');
+    const store = await open();
+    await store.put('t/own', Buffer.from('own'));
+    await symlink(outside, join(root, 't', 'file'));
+    expect(await codeOf(store.copy('t/file', 't/copy'))).toBe('STORAGE_NOT_FOUND');
+    await store.copy('t/own', 't/file');
+    expect(await readFile(outside, 'utf8')).toBe('secret');
   });
 });
 

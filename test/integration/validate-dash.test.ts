@@ -4,14 +4,14 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { HttpClient } from '../../src/validate/http-client.ts';
 import { validatePresentation, type ValidationReport } from '../../src/validate/validator.ts';
-import { ffmpeg, sourceArgs } from '../support/ffmpeg.ts';
+import { ffmpeg, sourceArgs, type SourceFile } from '../support/ffmpeg.ts';
 import { rulesOf, told } from '../support/presentation.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { serveFolder, type StaticServer } from '../support/static-server.ts';
+import { serveFolder } from '../support/static-server.ts';
 import { until } from '../support/until.ts';
 
 async function validate(url: string, seconds: number): Promise<ValidationReport> {
@@ -34,45 +34,33 @@ function deserved(report: ValidationReport): string[] {
   return rulesOf(report).filter((rule) => rule !== 'dash-edge-late');
 }
 
-describe('the DASH muxer of ffmpeg', () => {
-  let folder: string;
-  let server: StaticServer;
-
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'headwater-dash-'));
-    server = await serveFolder(folder);
-  });
-  afterEach(async () => {
+/** A folder of a test's own, served as it is at the moment. */
+async function inFolder<T>(work: (folder: string, url: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'headwater-dash-'));
+  const server = await serveFolder(folder);
+  try {
+    return await work(folder, server.url);
+  } finally {
     await server.close();
     await rm(folder, { recursive: true, force: true });
-  });
+  }
+}
 
-  const dash = (...options: string[]) => [
-    '-f',
-    'dash',
-    '-seg_duration',
-    '2',
-    ...options,
-    join(folder, 'manifest.mpd'),
-  ];
+function dash(folder: string, ...options: string[]): string[] {
+  return ['-f', 'dash', '-seg_duration', '2', ...options, join(folder, 'manifest.mpd')];
+}
 
-  it('gives a recording', async () => {
-    await ffmpeg([...sourceArgs({ seconds: 8, bFrames: 2 }), ...dash()]);
-    const report = await validate(`${server.url}manifest.mpd`, 20);
-    expect(told(report)).toEqual([]);
-  });
-
-  it('gives a recording by number', async () => {
-    await ffmpeg([...sourceArgs({ seconds: 8 }), ...dash('-use_timeline', '0')]);
-    const report = await validate(`${server.url}manifest.mpd`, 20);
-    expect(told(report)).toEqual([]);
-  });
-
-  it('gives a recording in one file', async () => {
-    await ffmpeg([...sourceArgs({ seconds: 8 }), ...dash('-single_file', '1')]);
-    const report = await validate(`${server.url}manifest.mpd`, 20);
-    expect(told(report)).toEqual([]);
-  });
+describe('the DASH muxer of ffmpeg', () => {
+  it.each<readonly [string, SourceFile, readonly string[]]>([
+    ['', { seconds: 8, bFrames: 2 }, []],
+    [' by number', { seconds: 8 }, ['-use_timeline', '0']],
+    [' in one file', { seconds: 8 }, ['-single_file', '1']],
+  ])('gives a recording%s', (_, source, options) =>
+    inFolder(async (folder, url) => {
+      await ffmpeg([...sourceArgs(source), ...dash(folder, ...options)]);
+      expect(told(await validate(`${url}manifest.mpd`, 20))).toEqual([]);
+    }),
+  );
 
   it.each([
     [
@@ -106,42 +94,29 @@ describe('the DASH muxer of ffmpeg', () => {
       '-i',
       'sine=sample_rate=48000',
     ];
-    await ffmpeg([
-      ...input,
-      ...video,
-      '-pix_fmt',
-      'yuv420p',
-      ...audio,
-      '-t',
-      '6',
-      ...dash('-dash_segment_type', 'mp4'),
-    ]);
-    const report = await validate(`${server.url}manifest.mpd`, 20);
-    expect(told(report)).toEqual([]);
+    await inFolder(async (folder, url) => {
+      const kind = dash(folder, '-dash_segment_type', 'mp4');
+      await ffmpeg([...input, ...video, '-pix_fmt', 'yuv420p', ...audio, '-t', '6', ...kind]);
+      expect(told(await validate(`${url}manifest.mpd`, 20))).toEqual([]);
+    });
   });
 
-  const live = async (...options: string[]): Promise<ValidationReport> => {
-    const args = [
-      '-hide_banner',
-      '-loglevel',
-      'error',
-      '-re',
-      ...sourceArgs({ seconds: 60 }),
-      ...dash(...options),
-    ];
-    const child = spawn('ffmpeg', args, { stdio: 'ignore' });
-    const closed = once(child, 'close');
-    try {
-      await until(() => existsSync(join(folder, 'chunk-stream0-00003.m4s')), 'the third segment');
-      return await validate(`${server.url}manifest.mpd`, 9);
-    } finally {
-      child.kill('SIGKILL');
-      await closed;
-    }
-  };
+  const live = (options: (url: string) => readonly string[]): Promise<ValidationReport> =>
+    inFolder(async (folder, url) => {
+      const args = ['-hide_banner', '-loglevel', 'error', '-re', ...sourceArgs({ seconds: 60 })];
+      const child = spawn('ffmpeg', [...args, ...dash(folder, ...options(url))], { stdio: 'ignore' });
+      const closed = once(child, 'close');
+      try {
+        await until(() => existsSync(join(folder, 'chunk-stream0-00003.m4s')), 'the third segment', 40_000);
+        return await validate(`${url}manifest.mpd`, 9);
+      } finally {
+        child.kill('SIGKILL');
+        await closed;
+      }
+    });
 
-  it('gives a live stream', async () => {
-    const report = await live('-window_size', '5', '-extra_window_size', '5');
+  it.concurrent('gives a live stream', async () => {
+    const report = await live(() => ['-window_size', '5', '-extra_window_size', '5']);
     // It names no clock unless told to.
     expect({ rules: deserved(report), told: told(report) }).toMatchObject({
       rules: ['dash-utc-timing-missing'],
@@ -149,10 +124,12 @@ describe('the DASH muxer of ffmpeg', () => {
     expect(report.watched).toMatchObject({ format: 'dash', live: true, lowLatency: false });
   });
 
-  it('gives a low-latency stream', async () => {
-    const latency = ['-ldash', '1', '-streaming', '1', '-use_timeline', '0', '-frag_type', 'every_frame'];
-    const clock = ['-utc_timing_url', `${server.url}time`, '-write_prft', '1', '-target_latency', '3'];
-    const report = await live(...latency, ...clock, '-window_size', '5', '-extra_window_size', '5');
+  it.concurrent('gives a low-latency stream', async () => {
+    const report = await live((url) => [
+      ...['-ldash', '1', '-streaming', '1', '-use_timeline', '0', '-frag_type', 'every_frame'],
+      ...['-utc_timing_url', `${url}time`, '-write_prft', '1', '-target_latency', '3'],
+      ...['-window_size', '5', '-extra_window_size', '5'],
+    ]);
     expect(report.watched).toMatchObject({ live: true, lowLatency: true });
     // Its files appear when they are complete, but the MPD lets players ask two seconds earlier: a web server over
     // the folder can only refuse. And it declares the encoder's bit rate, without what a moof for every frame costs.
@@ -160,54 +137,70 @@ describe('the DASH muxer of ffmpeg', () => {
   });
 });
 
-describe('our own server', () => {
-  let server: TestServer;
-  let publisher: ChildProcess | undefined;
+/** Our server with what is pushed to it; each test has its own. */
+class OnAir {
+  readonly server: TestServer;
+  readonly mpd: string;
+  readonly #pushUrl: string;
+  #publisher: ChildProcess | undefined;
 
-  afterEach(async () => {
-    await leave();
-    await server.close();
-  });
-
-  async function publish(url: string): Promise<string> {
-    const args = ['-loglevel', 'error', '-re', ...sourceArgs({ seconds: 60, bFrames: 2 }), '-f', 'flv', url];
-    publisher = spawn('ffmpeg', args, { stdio: 'ignore' });
-    const mpd = `${server.mediaUrl}/live/cam/index.mpd`;
-    await until(async () => (await fetch(mpd)).status === 200, 'the MPD');
-    return mpd;
+  private constructor(server: TestServer, pushUrl: string) {
+    this.server = server;
+    this.mpd = `${server.mediaUrl}/live/cam/index.mpd`;
+    this.#pushUrl = pushUrl;
   }
 
-  async function leave(): Promise<void> {
+  static async with(set: readonly string[], work: (on: OnAir) => Promise<void>): Promise<void> {
+    const server = await startServer({ set });
+    const on = new OnAir(server, await server.publishUrl('cam'));
+    try {
+      await on.publish();
+      await work(on);
+    } finally {
+      await on.leave();
+      await server.close();
+    }
+  }
+
+  async publish(): Promise<void> {
+    const source = sourceArgs({ seconds: 60, bFrames: 2 });
+    const args = ['-loglevel', 'error', '-re', ...source, '-f', 'flv', this.#pushUrl];
+    this.#publisher = spawn('ffmpeg', args, { stdio: 'ignore' });
+    await until(async () => (await fetch(this.mpd)).status === 200, 'the MPD');
+  }
+
+  async leave(): Promise<void> {
+    const publisher = this.#publisher;
     if (!publisher) return;
     const closed = once(publisher, 'close');
     publisher.kill('SIGKILL');
-    publisher = undefined;
+    this.#publisher = undefined;
     await closed;
   }
 
-  it('has no finding, with every rung of a ladder', async () => {
-    const rungs = 'ladder.rungs=120p:200k,90p:100k';
-    server = await startServer({ set: [rungs, 'ladder.preset=ultrafast'] });
-    const pushUrl = await server.publishUrl('cam');
-    const mpd = await publish(pushUrl);
-    await until(async () => (await (await fetch(mpd)).text()).includes('id="90p"'), 'the lowest rung');
-    const report = await validate(mpd, 8);
-    expect(told(report)).toEqual([]);
-    expect(report.watched.renditions.map(({ id }) => id)).toEqual(['video', '120p', '90p', 'audio']);
-    for (const { segments } of report.watched.renditions) expect(segments).toBeGreaterThan(2);
-  });
+  /** Waits until the MPD is as is wanted. */
+  async updated(wanted: RegExp, what: string): Promise<void> {
+    await until(async () => wanted.test(await (await fetch(this.mpd)).text()), what);
+  }
+}
 
-  it('has no finding while its publisher leaves and comes back', async () => {
-    server = await startServer();
-    const pushUrl = await server.publishUrl('cam');
-    const mpd = await publish(pushUrl);
-    const validating = validate(mpd, 20);
-    const updated = async (wanted: RegExp) => wanted.test(await (await fetch(mpd)).text());
-    await leave();
-    await until(() => updated(/endNumber=/), 'the end of the Period');
-    await publish(pushUrl);
-    await until(() => updated(/<Period[\s\S]*<Period/), 'a second Period');
-    const report = await validating;
-    expect(told(report)).toEqual([]);
-  });
+describe('our own server', () => {
+  it.concurrent('has no finding, with every rung of a ladder', () =>
+    OnAir.with(['ladder.rungs=120p:200k,90p:100k', 'ladder.preset=ultrafast'], async (on) => {
+      await on.updated(/id="90p"/, 'the lowest rung');
+      const report = await validate(on.mpd, 8);
+      expect(told(report)).toEqual([]);
+      expect(report.watched.renditions.map(({ id }) => id)).toEqual(['video', '120p', '90p', 'audio']);
+      for (const { segments } of report.watched.renditions) expect(segments).toBeGreaterThan(2);
+    }));
+
+  it.concurrent('has no finding while its publisher leaves and comes back', () =>
+    OnAir.with([], async (on) => {
+      const validating = validate(on.mpd, 20);
+      await on.leave();
+      await on.updated(/endNumber=/, 'the end of the Period');
+      await on.publish();
+      await on.updated(/<Period[\s\S]*<Period/, 'a second Period');
+      expect(told(await validating)).toEqual([]);
+    }));
 });

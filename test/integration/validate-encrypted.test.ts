@@ -3,7 +3,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { ProtectionScheme } from '../../src/media/protection.ts';
 import { HttpClient } from '../../src/validate/http-client.ts';
 import { validatePresentation, type ValidationReport } from '../../src/validate/validator.ts';
-import { broadcastDemo, whenListed } from '../support/demo-stream.ts';
+import { broadcastSmallDemo, whenListed } from '../support/demo-stream.ts';
 import { told } from '../support/presentation.ts';
 import { startServer } from '../support/server.ts';
 
@@ -41,17 +41,17 @@ function lasting(report: ValidationReport): string[] {
 }
 
 describe('our own encrypted server', () => {
-  it.each<readonly [ProtectionScheme, readonly string[]]>([
+  it.concurrent.each<readonly [ProtectionScheme, readonly string[]]>([
     ['cbcs', []],
     ['cenc', ['hls-key-counter-mode', 'hls-key-counter-mode']],
   ])(
     'has no finding over changes of keys: %s',
     // A machine that holds the test broadcast up breaks its cadence, and with it what was foretold.
-    { timeout: 120_000, retry: 1 },
+    { timeout: 180_000, retry: 1 },
     async (scheme, warnings) => {
       const drm = ['enabled=true', `rotationSeconds=${ROTATION_SECONDS}`, `scheme=${scheme}`];
       const server = await startServer({ set: drm.map((each) => `drm.${each}`) });
-      const broadcast = broadcastDemo(await server.publishUrl('demo'));
+      const broadcast = broadcastSmallDemo(await server.publishUrl('demo'));
       try {
         await whenListed(server, 'demo/index');
         const base = `${server.mediaUrl}/live/demo/`;

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { HttpClient } from '../../src/validate/http-client.ts';
 import { validatePresentation, type ValidationReport } from '../../src/validate/validator.ts';
@@ -12,7 +12,7 @@ import { runCli } from '../support/cli.ts';
 import { ffmpeg, sourceArgs, type SourceFile } from '../support/ffmpeg.ts';
 import { rulesOf, told } from '../support/presentation.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { serveFolder, type StaticServer } from '../support/static-server.ts';
+import { serveFolder } from '../support/static-server.ts';
 import { until } from '../support/until.ts';
 
 async function validate(url: string, seconds: number): Promise<ValidationReport> {
@@ -37,31 +37,34 @@ async function during<T>(args: readonly string[], work: () => Promise<T>): Promi
   }
 }
 
-describe('our own server', () => {
-  let server: TestServer;
-
-  beforeEach(async () => {
-    server = await startServer();
-  });
-  afterEach(() => server.close());
-
-  async function onAir<T>(source: SourceFile, work: (base: string) => Promise<T>): Promise<T> {
+/** A stream on the air on a server of its own, until `work` is done. */
+async function onAir<T>(
+  source: SourceFile,
+  set: readonly string[],
+  work: (base: string, server: TestServer) => Promise<T>,
+): Promise<T> {
+  const server = await startServer({ set });
+  try {
     const url = await server.publishUrl('cam');
     const base = `${server.mediaUrl}/live/cam/`;
-    return during([...sourceArgs(source), '-f', 'flv', url], async () => {
+    return await during([...sourceArgs(source), '-f', 'flv', url], async () => {
       await until(async () => (await fetch(`${base}index.m3u8`)).ok, 'the stream');
-      return work(base);
+      return work(base, server);
     });
+  } finally {
+    await server.close();
   }
+}
 
-  it.each<readonly [string, SourceFile]>([
+describe('our own server', () => {
+  it.concurrent.each<readonly [string, SourceFile]>([
     ['pictures and sound', { seconds: 60 }],
     [
       'B-frames at 29.97 fps and 44.1 kHz',
       { seconds: 60, bFrames: 2, rate: '30000/1001', sampleRate: 44_100 },
     ],
   ])('has no finding, in HLS and DASH: %s', async (_what, source) => {
-    await onAir(source, async (base) => {
+    await onAir(source, [], async (base) => {
       const [hls, dash] = await Promise.all([
         validate(`${base}index.m3u8`, 8),
         validate(`${base}index.mpd`, 8),
@@ -77,23 +80,8 @@ describe('our own server', () => {
     });
   });
 
-  it('has no finding with an encoded ladder, in HLS and DASH', async () => {
-    await server.close();
-    const ladder = ['ladder.rungs=240p:400k,120p:150k', 'ladder.preset=ultrafast', 'ladder.maxChannels=8'];
-    server = await startServer({ set: ladder });
-    await onAir({ seconds: 60, size: '640x360' }, async (base) => {
-      const [hls, dash] = await Promise.all([
-        validate(`${base}index.m3u8`, 8),
-        validate(`${base}index.mpd`, 8),
-      ]);
-      expect(told(hls)).toEqual([]);
-      expect(told(dash)).toEqual([]);
-      expect(hls.watched.renditions.map(({ kind }) => kind)).toEqual(['video', 'video', 'video', 'audio']);
-    });
-  });
-
-  it('is judged from the command line, in lines and in JSON', async () => {
-    await onAir({ seconds: 60 }, async (base) => {
+  it.concurrent('is judged from the command line, in lines and in JSON', async () => {
+    await onAir({ seconds: 60 }, [], async (base, server) => {
       const [lines, json] = await Promise.all([
         runCli(['validate', `${base}index.m3u8`, '--seconds', '4'], { cwd: server.dataDir }),
         runCli(['validate', `${base}index.m3u8`, '--seconds', '4', '--json'], { cwd: server.dataDir }),
@@ -116,10 +104,23 @@ describe('our own server', () => {
       });
     });
   });
+
+  it('has no finding with an encoded ladder, in HLS and DASH', async () => {
+    const ladder = ['ladder.rungs=240p:400k,120p:150k', 'ladder.preset=ultrafast', 'ladder.maxChannels=8'];
+    await onAir({ seconds: 60, size: '640x360' }, ladder, async (base) => {
+      const [hls, dash] = await Promise.all([
+        validate(`${base}index.m3u8`, 8),
+        validate(`${base}index.mpd`, 8),
+      ]);
+      expect(told(hls)).toEqual([]);
+      expect(told(dash)).toEqual([]);
+      expect(hls.watched.renditions.map(({ kind }) => kind)).toEqual(['video', 'video', 'video', 'audio']);
+    });
+  });
 });
 
 describe('headwater validate', () => {
-  it.each([
+  it.concurrent.each([
     [['validate'], 2, /^headwater validate: URL is missing; see headwater validate --help\n$/],
     [['validate', 'index.m3u8'], 2, /"index.m3u8" is not an http or https URL/],
     [['validate', 'ftp://a.test/x'], 2, /is not an http or https URL/],
@@ -137,7 +138,7 @@ describe('headwater validate', () => {
     expect(result.stderr).toMatch(stderr);
   });
 
-  it('ends with 1 when there is an error, and tells it', async () => {
+  it.concurrent('ends with 1 when there is an error, and tells it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'headwater-vod-'));
     const server = await serveFolder(folder);
     try {
@@ -158,41 +159,43 @@ describe('headwater validate', () => {
   });
 });
 
-describe('the HLS muxer of ffmpeg', () => {
-  let folder: string;
-  let server: StaticServer;
-
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'headwater-hls-'));
-    server = await serveFolder(folder);
-  });
-  afterEach(async () => {
+/** A folder of a test's own, served as it is at the moment. */
+async function inFolder<T>(work: (folder: string, url: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'headwater-hls-'));
+  const server = await serveFolder(folder);
+  try {
+    return await work(folder, server.url);
+  } finally {
     await server.close();
     await rm(folder, { recursive: true, force: true });
-  });
+  }
+}
 
-  const hls = (...options: string[]): string[] => [
-    '-f',
-    'hls',
-    '-hls_time',
-    '2',
+describe('the HLS muxer of ffmpeg', () => {
+  const hls = (folder: string, ...options: string[]): string[] => [
+    ...['-f', 'hls', '-hls_time', '2'],
     ...options,
     join(folder, 'index.m3u8'),
   ];
 
+  const recording = (
+    source: SourceFile,
+    output: (folder: string) => readonly string[],
+  ): Promise<ValidationReport> =>
+    inFolder(async (folder, url) => {
+      await ffmpeg([...sourceArgs(source), ...output(folder)]);
+      return validate(`${url}index.m3u8`, 20);
+    });
+
   it('gives a recording in transport streams', async () => {
-    await ffmpeg([...sourceArgs({ seconds: 8 }), ...hls('-hls_playlist_type', 'vod')]);
-    const report = await validate(`${server.url}index.m3u8`, 20);
+    const report = await recording({ seconds: 8 }, (folder) => hls(folder, '-hls_playlist_type', 'vod'));
     expect(told(report)).toEqual([]);
     expect(report.watched).toMatchObject({ live: false, lowLatency: false, renditions: [{ segments: 4 }] });
   });
 
   it('gives a recording in one file', async () => {
-    await ffmpeg([
-      ...sourceArgs({ seconds: 8, bFrames: 2 }),
-      ...hls('-hls_playlist_type', 'vod', '-hls_flags', 'single_file'),
-    ]);
-    const report = await validate(`${server.url}index.m3u8`, 20);
+    const flags = ['-hls_playlist_type', 'vod', '-hls_flags', 'single_file'];
+    const report = await recording({ seconds: 8, bFrames: 2 }, (folder) => hls(folder, ...flags));
     expect(told(report)).toEqual([]);
   });
 
@@ -214,14 +217,12 @@ describe('the HLS muxer of ffmpeg', () => {
       'fmp4',
       ...map,
     ];
-    await ffmpeg([
-      ...sourceArgs({ seconds: 8 }),
+    const report = await recording({ seconds: 8 }, (folder) => [
       ...output,
       '-hls_fmp4_init_filename',
       'init_%v.mp4',
       join(folder, '%v.m3u8'),
     ]);
-    const report = await validate(`${server.url}index.m3u8`, 20);
     // It says version 7 where 6 is enough, and leaves out what Apple wants of variants and audio renditions, and (but
     // for a flag) EXT-X-INDEPENDENT-SEGMENTS.
     expect(rulesOf(report), told(report).join('\n')).toEqual([
@@ -235,24 +236,23 @@ describe('the HLS muxer of ffmpeg', () => {
     expect(report.watched.renditions.map(({ kind }) => kind)).toEqual(['video', 'audio']);
   });
 
-  it.each([
+  it.concurrent.each([
     ['fragmented MP4', ['-hls_segment_type', 'fmp4'], ['hls-date-missing', 'hls-version-too-high']],
     ['dated transport streams', ['-hls_flags', 'program_date_time'], []],
   ])('gives a live stream in %s', async (_what, options, rules) => {
     // Whole segments appear at once, as a server's must: by renaming.
     const flags = options.includes('-hls_flags') ? 'program_date_time+temp_file' : 'temp_file';
     const rest = options.filter((option) => !/hls_flags|program/.test(option));
-    const args = [
-      ...sourceArgs({ seconds: 60 }),
-      ...hls('-hls_list_size', '4', '-hls_flags', flags, ...rest),
-    ];
-    await during(args, async () => {
-      const segments = () => readdirSync(folder).filter((name) => /index\d+\.(ts|m4s)$/.test(name));
-      await until(() => segments().length >= 3, 'three segments');
-      const report = await validate(`${server.url}index.m3u8`, 9);
-      expect(rulesOf(report), told(report).join('\n')).toEqual(rules);
-      expect(report.watched).toMatchObject({ live: true, lowLatency: false });
-      expect(report.watched.renditions[0]?.segments).toBeGreaterThanOrEqual(6);
+    await inFolder(async (folder, url) => {
+      const list = hls(folder, '-hls_list_size', '4', '-hls_flags', flags, ...rest);
+      await during([...sourceArgs({ seconds: 60 }), ...list], async () => {
+        const segments = () => readdirSync(folder).filter((name) => /index\d+\.(ts|m4s)$/.test(name));
+        await until(() => segments().length >= 3, 'three segments', 40_000);
+        const report = await validate(`${url}index.m3u8`, 9);
+        expect(rulesOf(report), told(report).join('\n')).toEqual(rules);
+        expect(report.watched).toMatchObject({ live: true, lowLatency: false });
+        expect(report.watched.renditions[0]?.segments).toBeGreaterThanOrEqual(6);
+      });
     });
   });
 });

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { AppError } from '../../src/base/errors.ts';
 import { guardCommand } from '../../src/transcode/spawn-encoder.ts';
-import { fitLadder, measureComplexity } from '../../src/transcode/vod/complexity.ts';
 import { DEFAULT_VOD_LADDER } from '../../src/transcode/vod/ladder-presets.ts';
 import { planTitle } from '../../src/transcode/vod/plan-title.ts';
 import {
@@ -430,24 +429,5 @@ describe('the texts of a master', () => {
       code: 'VOD_TEXT_UNREADABLE',
       message: expect.not.stringContaining(masterPath),
     });
-  });
-});
-
-describe('how hard the pictures of a master are', () => {
-  it('is seen by encoding a little of it: a still takes less than noise', async () => {
-    const planned = async (name: string, filter: string): Promise<number> => {
-      const path = join(folder, `${name}.mkv`);
-      const picture = 'smptebars=size=320x180:rate=25:duration=6';
-      await ffmpeg(['-f', 'lavfi', '-i', picture, '-vf', filter, '-c:v', 'mpeg2video', '-q:v', '2', path]);
-      const master = await probe(path);
-      const plan = planTitle(master, DEFAULT_VOD_LADDER);
-      const deps = { run, ffmpeg: 'ffmpeg', limits: DEFAULT_MASTER_LIMITS };
-      const samples = await measureComplexity(master, path, plan, deps, new AbortController().signal);
-      expect(samples.length).toBe(3);
-      return fitLadder(plan, samples).video?.rungs[0]?.maxBitrateBps ?? 0;
-    };
-    const still = await planned('still', 'null');
-    const noise = await planned('noise', 'noise=alls=60:allf=t');
-    expect(still).toBeLessThan(0.5 * noise);
   });
 });

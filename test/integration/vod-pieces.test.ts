@@ -2,8 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { createSpawnEncoder } from '../../src/transcode/spawn-encoder.ts';
 import { encodePiece } from '../../src/transcode/vod/encode-piece.ts';
-import type { PlannedRung } from '../../src/transcode/vod/title-plan.ts';
+import { DEFAULT_MASTER_LIMITS, probeMaster } from '../../src/transcode/vod/probe-master.ts';
+import { createRunTool } from '../../src/transcode/vod/probe-process.ts';
+import { pieceRange, type PlannedRung } from '../../src/transcode/vod/title-plan.ts';
 import { makeThumbnails } from '../../src/transcode/vod/thumbnails.ts';
 import { writeToneTables } from '../../src/transcode/vod/work-tone-mapper.ts';
 import { ffmpeg } from '../support/ffmpeg.ts';
@@ -94,6 +98,44 @@ describe('pieces of a title', () => {
     }
   });
 
+  it.each([
+    {
+      ...{ name: 'mp4 at 29.97 with B-frames and open GOPs', file: 'ka.mp4', rate: NTSC },
+      ...{ demuxer: 'mov', args: ['-bf', '3', '-x264-params', 'open-gop=1'] },
+    },
+    { name: 'Matroska at 23.976', file: 'kb.mkv', rate: FILM, demuxer: 'matroska', args: ['-bf', '3'] },
+    { name: 'Matroska without B-frames', file: 'kc.mkv', rate: PAL, demuxer: 'matroska', args: ['-bf', '0'] },
+  ])('of $name begin to be read at their own key frame', async ({ file, demuxer, rate, args }) => {
+    const gop = ['-g', '24', '-keyint_min', '24', '-sc_threshold', '0'];
+    const path = await clip(file, pictures(`${rate.numerator}/${rate.denominator}`, 140), [...gop, ...args]);
+    const run = createRunTool(process.env, [], systemClock);
+    const limits = DEFAULT_MASTER_LIMITS;
+    const { video } = await probeMaster(path, { run, limits, ffprobe: 'ffprobe', sidecars: false });
+    const evenMs = (24_000 * rate.denominator) / rate.numerator;
+    expect(video?.keyFrames?.evenMs).toBeCloseTo(evenMs, 0);
+    expect(video?.keyFrames?.longestMs).toBeCloseTo(evenMs, 0);
+    const startMs = video?.startMs ?? 0;
+    const master = { keyFrames: video?.keyFrames };
+    const work = titleWork({ path, demuxer, rate, frames: 140, startMs, master, rungs: [RUNG] });
+    const asked: string[] = [];
+    const spawn = createSpawnEncoder(process.env, []);
+    const deps = await workDeps(folder, {
+      spawn(command, events) {
+        asked.push(command.args[command.args.indexOf('-ss') + 1] ?? '');
+        return spawn(command, events);
+      },
+    });
+    const made = await encodeAll(work, deps);
+    expect(await readNumbers(joinTitle(deps.store, made, RUNG.id), SOURCE)).toEqual(upTo(140));
+    // Each once, and none from before the frame that it begins with.
+    expect(asked).toHaveLength(work.plan.video.pieces);
+    const starts = made.map(
+      (_, index) => startMs / 1000 + (pieceRange(work.plan.video, index).start * evenMs) / 24_000,
+    );
+    for (const [index, at] of asked.entries())
+      if (index > 0) expect(Number(at)).toBeGreaterThan(starts[index] ?? 0);
+  });
+
   it('of a variable rate show at every moment what the master shows then', async () => {
     const isKept = (n: number): boolean => (n % 7 > 0 && !(n > 60 && n < 100)) || n === 0;
     const keep = `select='gt(mod(n,7),0)*not(between(n,61,99))+eq(n,0)'`;
@@ -181,7 +223,14 @@ describe('pieces of a title', () => {
     const deps = await workDeps(folder);
     const made = await encodeAll(work, deps);
     expect(made.map(({ result }) => result.frames)).toEqual([24, 48, 3]);
-    expect(await readNumbers(joinTitle(deps.store, made, rung.id), SOURCE)).toEqual(upTo(75));
+    const joined = joinTitle(deps.store, made, rung.id);
+    expect(await readNumbers(joined, SOURCE)).toEqual(upTo(75));
+    const keys = readSamples(joined).samples.flatMap(({ key }, n) => (key ? [n] : []));
+    expect(keys).toEqual([0, 12, 24, 36, 48, 60, 72]);
+    const file = join(folder, `joined-${codec}.mp4`);
+    await writeFile(file, joined);
+    const colours = { color_space: 'bt709', color_primaries: 'bt709', color_transfer: 'bt709' };
+    expect(await probeVideo(file)).toMatchObject({ codec_name: codec, width: 320, height: 180, ...colours });
   });
 
   it('are as good at their joins as beside them, and as good as one encode of all', async () => {

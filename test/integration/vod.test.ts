@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { HttpClient } from '../../src/validate/http-client.ts';
 import { validatePresentation } from '../../src/validate/validator.ts';
-import { ffmpeg, frameHashes } from '../support/ffmpeg.ts';
+import { ffmpeg, frameHashes, run } from '../support/ffmpeg.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { addTitle, controlOf, whenWhole } from '../support/vod-client.ts';
@@ -90,6 +90,82 @@ describe('a title made of a master', () => {
     expect((await control('GET', '/v1/jobs')).json['jobs']).not.toContainEqual(
       expect.objectContaining({ title: 'bad' }),
     );
+  });
+});
+
+describe('what is wanted of a title', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await start();
+  }, 30_000);
+  afterAll(() => server?.close());
+
+  it('is refused at once where a sidecar cannot be read, in one sentence', async () => {
+    const control = await controlOf(server);
+    const [broken, empty] = [join(folder, 'broken.ttml'), join(folder, 'empty.srt')];
+    await Promise.all([writeFile(broken, '<tt><body><div><p begin="1s"'), writeFile(empty, '')]);
+    for (const path of [broken, empty]) {
+      const wish = { title: 'texts', path: master, sidecars: [{ path, language: 'de' }] };
+      const { status, json } = await control('POST', '/v1/assets', wish);
+      expect([status, json['code']]).toEqual([422, 'VOD_TEXT_UNREADABLE']);
+      expect(String(json['detail'])).not.toContain(folder);
+    }
+    expect((await control('GET', '/v1/jobs')).json['jobs']).toEqual([]);
+  });
+
+  it('may be a ladder that is fitted to its pictures, where that is one by name', {
+    timeout: 120_000,
+  }, async () => {
+    const control = await controlOf(server);
+    const path = join(folder, 'short.mp4');
+    await ffmpeg(['-i', master, '-t', '4', '-c', 'copy', path]);
+    const wish = { title: 'fitted', path, contentAware: true };
+    const listed = await control('POST', '/v1/assets', wish);
+    expect([listed.status, listed.json['code']]).toEqual([400, 'VOD_TITLE_INVALID']);
+    const job = await addTitle(control, { ...wish, ladder: 'small' });
+    await whenWhole(control, job.id, 'fitted');
+    const shown = (await control('GET', `/v1/jobs/${job.id}`)).json;
+    expect(shown['notes']).toEqual([expect.stringMatching(/by SSIM: 240p [\d.]+ -> [\d.]+ Mb\/s/)]);
+    expect(await findingsOf(`${server.mediaUrl}/vod/fitted/index.m3u8`)).toEqual([]);
+  });
+});
+
+describe('a title in other codecs than H.264', () => {
+  it('has every frame in each of them, and players are told what they are', {
+    timeout: 180_000,
+  }, async () => {
+    const server = await start([
+      'vod.ladder=120p-h264:150k,120p-hevc:100k,120p-av1:100k',
+      'vod.codecs=h264,hevc,av1',
+    ]);
+    try {
+      const control = await controlOf(server);
+      const path = join(folder, 'codecs.mp4');
+      await ffmpeg(['-i', master, '-t', '5', '-c:v', 'libx264', '-preset', 'ultrafast', path]);
+      const job = await addTitle(control, { title: 'codecs', path });
+      await whenWhole(control, job.id, 'codecs');
+      const base = `${server.mediaUrl}/vod/codecs/`;
+      for (const [rung, codec] of [
+        ['120p', 'h264'],
+        ['120p-hevc', 'hevc'],
+        ['120p-av1', 'av1'],
+      ] as const) {
+        const { stdout } = await run('ffprobe', [
+          ...['-v', 'error', '-select_streams', 'v:0', '-count_frames', '-of', 'csv=p=0'],
+          ...['-show_entries', 'stream=codec_name,width,height,pix_fmt,color_space,nb_read_frames'],
+          `${base}${rung}.m3u8`,
+        ]);
+        expect(stdout.toString().trim().split('\n')[0]).toBe(`${codec},214,120,yuv420p,bt709,${5 * FPS}`);
+      }
+      const main = await (await fetch(`${base}index.m3u8`)).text();
+      expect([...main.matchAll(/CODECS="(avc1|hvc1|av01)\./g)].map(([, codec]) => codec).sort()).toEqual(
+        expect.arrayContaining(['av01', 'avc1', 'hvc1']),
+      );
+      expect(await findingsOf(`${base}index.m3u8`)).toEqual([]);
+      expect(await findingsOf(`${base}index.mpd`)).toEqual([]);
+    } finally {
+      await server.close();
+    }
   });
 });
 

@@ -190,6 +190,83 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreU
       });
     });
 
+    describe('copies', () => {
+      it.each([0, 1, 3 * MIB])(
+        '%d bytes as they are, and says the same of them as others do',
+        async (size) => {
+          const body = randomBytes(size);
+          await store.put('live/cam/video/p1/17.m4s', body, { contentType: 'video/mp4' });
+          const copied = await store.copy('live/cam/video/p1/17.m4s', 'titles/show/video/p1/17.m4s');
+          const there = await store.stat('titles/show/video/p1/17.m4s');
+          expect(copied).toEqual({ ...there, modifiedMs: copied.modifiedMs });
+          expect(Math.abs(copied.modifiedMs - (there?.modifiedMs ?? 0))).toBeLessThan(2000);
+          expect(copied).toMatchObject({ key: 'titles/show/video/p1/17.m4s', sizeBytes: size });
+          expect(sha256((await store.get(copied.key)) ?? Buffer.from('none'))).toBe(sha256(body));
+          expect((await listAll(store)).map(({ key }) => key)).toEqual([
+            'live/cam/video/p1/17.m4s',
+            'titles/show/video/p1/17.m4s',
+          ]);
+        },
+      );
+
+      it('keep what they hold when the source is replaced, replaced by its etag, or deleted', async () => {
+        const source = await put('source', 'first');
+        await store.copy('source', 'a');
+        await store.copy('source', 'b');
+        await put('source', 'second', { ifMatch: source.etag });
+        expect(text(await store.get('a'))).toBe('first');
+        await put('source', 'third');
+        await store.delete('source');
+        expect([text(await store.get('a')), text(await store.get('b'))]).toEqual(['first', 'first']);
+        await put('a', 'other');
+        await store.delete('a');
+        expect(text(await store.get('b'))).toBe('first');
+      });
+
+      it('leave the source as it is when they are replaced by their etag, or deleted', async () => {
+        const source = await put('source', 'first');
+        const copied = await store.copy('source', 'a');
+        await put('a', 'other', { ifMatch: copied.etag });
+        await store.copy('source', 'b');
+        await store.delete('b');
+        expect(text(await store.get('source'))).toBe('first');
+        expect((await store.stat('source'))?.etag).toBe(source.etag);
+      });
+
+      it('take the place of what is there, also of a copy of the same, or of the source itself', async () => {
+        await put('source', 'first');
+        await put('a', 'older');
+        for (let n = 0; n < 3; n++) await store.copy('source', 'a');
+        expect(text(await store.get('a'))).toBe('first');
+        expect(await store.copy('source', 'source')).toMatchObject({ key: 'source', sizeBytes: 5 });
+        expect((await listAll(store)).map(({ key }) => key)).toEqual(['a', 'source']);
+        await put('source', 'second');
+        await store.copy('source', 'a');
+        expect(text(await store.get('a'))).toBe('second');
+      });
+
+      it('are told of when there is nothing to copy, and leave nothing', async () => {
+        await put('a/b', 'x');
+        for (const from of ['none', 'a', 'a/c', 'none/of/these']) {
+          expect(await codeOf(store.copy(from, 'copy/of/it'))).toBe('STORAGE_NOT_FOUND');
+        }
+        expect((await listAll(store)).map(({ key }) => key)).toEqual(['a/b']);
+      });
+
+      it('are made by many at once, while their folder comes and goes', async () => {
+        await put('source', 'bytes');
+        const spin = async (lane: number): Promise<void> => {
+          for (let n = 0; n < 20; n++) {
+            await store.copy('source', `race/deep/${lane}`);
+            expect(text(await store.get(`race/deep/${lane}`))).toBe('bytes');
+            await store.delete(`race/deep/${lane}`);
+          }
+        };
+        await Promise.all(Array.from({ length: 4 }, (_, lane) => spin(lane)));
+        expect((await listAll(store)).map(({ key }) => key)).toEqual(['source']);
+      });
+    });
+
     describe('ranges', () => {
       it.each([
         [{ start: 0 }, '0123456789'],
@@ -333,6 +410,8 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreU
         store.get(key),
         store.open(key),
         store.stat(key),
+        store.copy(key, 'a'),
+        store.copy('a', key),
         store.delete(key),
       ];
       expect(new Set(await Promise.all(calls.map(codeOf)))).toEqual(new Set(['STORAGE_KEY_INVALID']));
@@ -390,7 +469,7 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreU
         while (!(await pieces?.next())?.done);
       };
       expect(await codeOf(rest())).toBe('STORAGE_UNAVAILABLE');
-      const calls = [put('a', 'x'), store.get('a'), store.list(''), store.delete('a')];
+      const calls = [put('a', 'x'), store.get('a'), store.list(''), store.delete('a'), store.copy('a', 'b')];
       expect(new Set(await Promise.all(calls.map(codeOf)))).toEqual(new Set(['STORAGE_UNAVAILABLE']));
     });
   });

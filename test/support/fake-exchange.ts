@@ -6,6 +6,7 @@ import type {
   HttpHandler,
   HttpRequest,
   HttpResponse,
+  PiecedAnswer,
   SharedBytes,
 } from '../../src/http/types.ts';
 
@@ -111,6 +112,14 @@ export class FakeResponse implements HttpResponse {
     this.answer = answer;
     this.#status = answer.status;
     this.#headers = answer.headers;
+  }
+
+  async sendPieces({ sizeBytes, pieces, ...answer }: PiecedAnswer): Promise<void> {
+    const body: Uint8Array[] = [];
+    for await (const piece of pieces) body.push(piece);
+    const madeBytes = body.reduce((sum, piece) => sum + piece.length, 0);
+    if (madeBytes !== sizeBytes) throw new Error(`a body of ${madeBytes} bytes instead of ${sizeBytes}`);
+    this.send({ ...answer, body });
   }
 
   open(status: number, headers: HeaderBlock): BodyStream {

@@ -32,6 +32,8 @@ interface Upload {
 }
 
 export interface BucketOptions {
+  /** Its name. */
+  readonly bucket: string;
   /** Whether If-None-Match and If-Match count: at a PUT, and at the completion of an upload. */
   readonly conditions: { readonly put: boolean; readonly complete: boolean };
   /** Whether the If-Match of a PUT is compared with the entity tag without its quotes, as radosgw 16 does. */
@@ -54,6 +56,8 @@ export class FakeBucket {
   readonly #objects = new Map<string, StoredObject>();
   readonly #uploads = new Map<string, Upload>();
   #lastUpload = 0;
+  /** Objects copied within the bucket. */
+  copies = 0;
 
   constructor(options: BucketOptions) {
     this.#options = options;
@@ -120,10 +124,28 @@ export class FakeBucket {
   }
 
   #put({ name, headers, body }: ObjectRequest): FakeAnswer {
+    if (headers['x-amz-copy-source'] !== undefined) return this.#copy(name, headers);
     const refusal = this.#options.conditions.put ? this.#refusal(name, headers) : undefined;
     if (refusal) return refusal;
     const etag = this.#store(name, body, kept(headers), quotedMd5(body));
     return { status: 200, headers: { etag } };
+  }
+
+  #copy(name: string, headers: IncomingHttpHeaders): FakeAnswer {
+    const source = decodeURIComponent(String(headers['x-amz-copy-source'])).replace(/^\//, '');
+    const [bucket, ...rest] = source.split('/');
+    if (bucket !== this.#options.bucket) return error(404, 'NoSuchBucket');
+    const replaces = headers['x-amz-metadata-directive'] === 'REPLACE';
+    if (rest.join('/') === name && !replaces) return error(400, 'InvalidRequest');
+    const found = this.#objects.get(rest.join('/'));
+    if (!found) return error(404, 'NoSuchKey');
+    const etag = quotedMd5(found.body);
+    this.#store(name, found.body, replaces ? kept(headers) : found.headers, etag);
+    this.copies += 1;
+    const modified = new Date(this.#options.nowMs()).toISOString();
+    return xml(
+      `<CopyObjectResult><LastModified>${modified}</LastModified><ETag>${etag.replaceAll('"', '&quot;')}</ETag></CopyObjectResult>`,
+    );
   }
 
   #refusal(name: string, headers: IncomingHttpHeaders): FakeAnswer | undefined {

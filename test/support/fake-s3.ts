@@ -71,6 +71,7 @@ export class FakeS3 {
       secretAccessKey: 'secret/of+tests=',
     };
     this.bucket = new FakeBucket({
+      bucket: BUCKET,
       conditions: options.conditions ?? { put: true, complete: true },
       bareIfMatch: options.isLikeRadosgw ?? false,
       namesEtag: !options.isLikeRadosgw,

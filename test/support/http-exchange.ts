@@ -1,4 +1,10 @@
-import type { BodyStream, HttpAnswer, HttpRequest, HttpResponse } from '../../src/http/types.ts';
+import type {
+  BodyStream,
+  HttpAnswer,
+  HttpRequest,
+  HttpResponse,
+  PiecedAnswer,
+} from '../../src/http/types.ts';
 
 /** A request made by hand. */
 export function fakeRequest(
@@ -30,6 +36,14 @@ export class RecordedResponse implements HttpResponse {
 
   send(answer: HttpAnswer): void {
     if (!this.aborted && this.answers.length === 0 && !this.opened) this.answers.push(answer);
+  }
+
+  async sendPieces({ sizeBytes, pieces, ...answer }: PiecedAnswer): Promise<void> {
+    const body: Uint8Array[] = [];
+    for await (const piece of pieces) body.push(piece);
+    const madeBytes = body.reduce((sum, piece) => sum + piece.length, 0);
+    if (madeBytes !== sizeBytes) throw new Error(`a body of ${madeBytes} bytes instead of ${sizeBytes}`);
+    this.send({ ...answer, body });
   }
 
   open(status: number): BodyStream {

@@ -137,6 +137,10 @@ export class MadeTitles {
   readonly uploads: Uploads;
   readonly #options: TitleServiceOptions;
   plan: TitlePlan = PLAN;
+  /** Names of recordings that are being made. */
+  readonly recorded = new Set<string>();
+  /** Titles that keys were taken back from. */
+  readonly released: string[] = [];
   service: TitleService;
 
   constructor(folder: string, options: Partial<TitleServiceOptions> = {}) {
@@ -156,6 +160,8 @@ export class MadeTitles {
       catalogue: this.catalogue,
       uploads: this.uploads,
       encryptionOf: (title) => this.encryption?.(title),
+      isBeingRecorded: (title) => this.recorded.has(title),
+      releaseKeys: async (title) => void this.released.push(title),
       probe: () => Promise.resolve(MASTER),
       plan: () => this.plan,
       clock: this.clock,

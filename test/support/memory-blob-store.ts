@@ -21,6 +21,8 @@ export class MemoryBlobStore implements BlobStore {
   readonly blobs: Map<string, Uint8Array>;
   /** The key of every put that succeeded, in their order. */
   readonly puts: string[] = [];
+  /** From where to where every copy went, in their order. */
+  readonly copies: (readonly [from: string, to: string])[] = [];
   /** The key of every call of `open`, in their order. */
   readonly opened: string[] = [];
   /** What every call but `close` fails with, while it is set. */
@@ -42,11 +44,8 @@ export class MemoryBlobStore implements BlobStore {
     const there = this.#infos.get(key);
     if (condition.kind === 'absent' && there) throw new AppError('STORAGE_EXISTS');
     if (condition.kind === 'match' && there?.etag !== condition.etag) throw new AppError('STORAGE_CONFLICT');
-    const info = { key, sizeBytes: body.length, etag: randomUUID(), modifiedMs: Date.now() };
-    this.blobs.set(key, Buffer.from(body));
-    this.#infos.set(key, info);
     this.puts.push(key);
-    return info;
+    return this.#hold(key, Buffer.from(body));
   }
 
   async putFile(key: string, path: string, options?: PutOptions): Promise<BlobInfo> {
@@ -92,6 +91,15 @@ export class MemoryBlobStore implements BlobStore {
     };
   }
 
+  async copy(from: string, to: string): Promise<BlobInfo> {
+    this.#check(from);
+    this.#check(to);
+    const bytes = this.blobs.get(from);
+    if (!bytes) throw new AppError('STORAGE_NOT_FOUND');
+    if (from !== to) this.copies.push([from, to]);
+    return this.#hold(to, bytes);
+  }
+
   async delete(key: string): Promise<void> {
     this.#check(key);
     this.blobs.delete(key);
@@ -100,6 +108,13 @@ export class MemoryBlobStore implements BlobStore {
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  #hold(key: string, bytes: Uint8Array): BlobInfo {
+    const info = { key, sizeBytes: bytes.length, etag: randomUUID(), modifiedMs: Date.now() };
+    this.blobs.set(key, bytes);
+    this.#infos.set(key, info);
+    return info;
   }
 
   async *#pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -4,7 +4,8 @@ import { Origin } from '../../src/origin/origin.ts';
 import type { PageFiles } from '../../src/origin/page-files.ts';
 import { PackagerMetrics } from '../../src/packager/packager-metrics.ts';
 import { LivePeriod, type Programme } from '../../src/packager/period-factory.ts';
-import { LiveRendition, type LiveSegment, WindowStore } from '../../src/packager/window-store.ts';
+import { LiveRendition, type LiveSegment } from '../../src/packager/live-rendition.ts';
+import { WindowStore } from '../../src/packager/window-store.ts';
 import type { LiveWindow, SegmentPlan } from '../../src/stream/live-window.ts';
 import type { PlaybackScope } from '../../src/origin/path-scope.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -83,10 +84,9 @@ export class OriginFixture {
       segmentTicks: 2 * TIMESCALE.video,
       maxSegmentTicks: 3 * TIMESCALE.video,
     };
-    const startTicks = number * 2 * TIMESCALE.video;
     const period = new LivePeriod(programme, {
       id,
-      startTicks,
+      startMs: number * 2000,
       startNumber: number,
       continues,
       rekeyed,

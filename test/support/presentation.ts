@@ -249,7 +249,7 @@ const COMMON_SYSTEM = '1077efecc0b24d02ace33c1e52e2fb4b';
 const WIDEVINE_SYSTEM = 'edef8ba979d64acea3c827dcd51d21ed';
 
 /** Keys that two systems are told of, in boxes that can be read. */
-class SignalledKeys extends FakeKeys {
+export class SignalledKeys extends FakeKeys {
   override protection(key: ContentKey): TrackProtection {
     const pssh = systemBox(COMMON_SYSTEM, [key.kid], new Uint8Array());
     // Field 2 of the Widevine header: a key id of 16 bytes.
@@ -492,7 +492,7 @@ function endMs(sample: Sample): number {
 }
 
 /** A slice of its kind, length before it: what a reader of H.264 takes for a picture. */
-function toAccessUnit(sample: Sample, frame: number): Sample {
+export function toAccessUnit(sample: Sample, frame: number): Sample {
   const data = new Uint8Array(frame % 60 === 0 ? 6000 : 1500).fill(frame & 0xff);
   new DataView(data.buffer).setUint32(0, data.length - 4);
   // nal_ref_idc 3; IDR slice or another slice; first_mb_in_slice 0 and slice type as single-bit codes.

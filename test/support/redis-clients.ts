@@ -1,6 +1,8 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { Metrics } from '../../src/base/metrics.ts';
-import { openRedis, openRedisSubscriber, type RedisConnection } from '../../src/state/redis-connection.ts';
+import { openRedis, openRedisListener } from '../../src/state/open-redis.ts';
+import type { RedisConnection } from '../../src/state/redis-connection.ts';
+import type { RedisListener } from '../../src/state/redis-listener.ts';
 import { REDIS_SCRIPTS } from '../../src/state/redis-scripts.ts';
 import { type RedisSettings, readRedisSettings, type RedisOptions } from '../../src/state/redis-settings.ts';
 import { StateMetrics } from '../../src/state/state-metrics.ts';
@@ -15,7 +17,8 @@ export interface RedisClient {
   readonly redis: RedisConnection;
   readonly settings: RedisSettings;
   readonly prefix: string;
-  openSubscriber(): Promise<RedisConnection>;
+  readonly isCluster: boolean;
+  openListener(): Promise<RedisListener>;
   close(): Promise<void>;
 }
 
@@ -50,9 +53,28 @@ export async function openRedisClient(
     redis,
     settings,
     prefix: settings.prefix,
-    openSubscriber: () => openRedisSubscriber(settings, deps),
+    isCluster: settings.isCluster,
+    openListener: () => openRedisListener(settings, redis, deps),
     close: () => redis.close(),
   };
+}
+
+/** The same connection, for a store that is to take Redis at its word: to see that this is noticed. */
+export function takenAtItsWord(redis: RedisConnection): RedisConnection {
+  return new Proxy(redis, {
+    get(target, name) {
+      if (name === 'runSafely' || name === 'readByScript') return target.run.bind(target);
+      if (name === 'callSafely' || name === 'read') return target.call.bind(target);
+      if (name === 'runSending') {
+        return async (...args: Parameters<RedisConnection['run']>) => {
+          const nothing = async (): Promise<void> => undefined;
+          return { answer: await target.run(...args), written: nothing, safe: nothing };
+        };
+      }
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 /** Whether some key or value of the whole server has `text` in it. */

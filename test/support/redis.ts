@@ -25,6 +25,10 @@ export interface Redis {
   readonly pid: number;
   /** SIGKILL and SIGTERM: resolves when it is gone. SIGSTOP and SIGCONT: at once. */
   kill(signal?: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
+  /** Sends one command, and gives the answer as it comes, up to its end; for a test's own questions. */
+  tell(command: string): Promise<string>;
+  /** From now on, until it is started again, nothing more gets into its files: what it answers first it only believes. */
+  failWrites(): Promise<void>;
   /** Starts it again over the same files, at the same port; ends it first when it runs. */
   restart(): Promise<void>;
   /** Ends it and throws its files away. Idempotent. */
@@ -105,6 +109,27 @@ class RedisProcess implements Redis {
     await exited;
   }
 
+  tell(command: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      let answer = '';
+      // What follows ends the answer, whatever that is.
+      const socket = connect({ path: this.socketPath }, () =>
+        socket.write(`${command}\r\nECHO that-is-all\r\nQUIT\r\n`),
+      );
+      socket.on('data', (data: Buffer) => (answer += data.toString()));
+      socket.on('error', reject);
+      socket.on('close', () =>
+        resolve(answer.slice(0, Math.max(0, answer.lastIndexOf('$11\r\nthat-is-all')))),
+      );
+    });
+  }
+
+  async failWrites(): Promise<void> {
+    const limiting = spawn('prlimit', ['--pid', String(this.pid), '--fsize=0:'], { stdio: 'ignore' });
+    const [code] = (await once(limiting, 'exit')) as [number | null];
+    if (code !== 0) throw new Error('prlimit failed');
+  }
+
   async restart(): Promise<void> {
     await this.kill('SIGTERM');
     await this.start();
@@ -134,7 +159,9 @@ class RedisProcess implements Redis {
 /** It ends with us, however we end, where the system can do that. */
 function spawnRedis(args: readonly string[]): Child {
   const guard = SETPRIV === undefined ? [] : [SETPRIV, '--pdeathsig', 'KILL'];
-  const [program = '', ...all] = [...guard, 'redis-server', ...args];
+  // A file that may not grow is an error of the write, and not the end of the process.
+  const shell = ['sh', '-c', 'trap "" XFSZ; exec "$@"', 'sh'];
+  const [program = '', ...all] = [...shell, ...guard, 'redis-server', ...args];
   return spawn(program, all, { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
@@ -157,7 +184,8 @@ function answersPing(where: { readonly path: string } | { readonly port: number 
   });
 }
 
-async function freePort(): Promise<number> {
+/** A port that is free now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stateOptions } from '../../src/app/state-options.ts';
+import { openNodes } from '../../src/app/nodes.ts';
 import { openProtection } from '../../src/app/protection.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Metrics } from '../../src/base/metrics.ts';
@@ -23,6 +24,8 @@ export interface ViewerServer {
   readonly dataDir: string;
   readonly adminToken: string;
   readonly log: readonly LogLine[];
+  /** What /readyz would say of the other servers. */
+  problems(): readonly string[];
   /** Sum of a metric over the label sets that contain `labels`. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
   close(): Promise<void>;
@@ -41,11 +44,29 @@ export async function startViewerServer(
   const adminToken = await openAdminToken(dataDir, randomBytes);
   const adminAccess = createAdminAccess({ token: adminToken, clock, metrics });
   const state = await openState(stateOptions(config), { clock, log, metrics, random: Math.random });
-  const protection = await openProtection(config, { clock, log, metrics, state, adminToken, adminAccess });
+  const protection = await openProtection(config, {
+    ...{ clock, log, metrics, state, adminToken, adminAccess },
+    isKept: () => false,
+  });
+  const closeAll = async (): Promise<void> => {
+    await protection.close();
+    await state.close();
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+  };
+  const nodes = await openNodes(config, { clock, log, metrics, state, adminAccess, version: 'test' }).catch(
+    async (error: unknown) => {
+      await closeAll();
+      throw error;
+    },
+  );
   const server = await createHttpServer(
     { driver: 'node', host: '127.0.0.1', port: 0, limits: config.http, listener: 'control' },
     { log, metrics, clock },
-    protection.handler((_request, response) => response.send(problemAnswer(new AppError('HTTP_NOT_FOUND')))),
+    nodes.handler(
+      protection.handler((_request, response) =>
+        response.send(problemAnswer(new AppError('HTTP_NOT_FOUND'))),
+      ),
+    ),
   );
 
   return {
@@ -53,6 +74,7 @@ export async function startViewerServer(
     dataDir,
     adminToken: (await readFile(adminToken.file, 'utf8')).trim(),
     log: log.lines,
+    problems: () => nodes.problems(),
     async metric(name, labels = {}) {
       const { values } = (await metrics.registry.getSingleMetric(`headwater_${name}`)?.get()) ?? {
         values: [],
@@ -67,9 +89,8 @@ export async function startViewerServer(
     async close() {
       protection.release();
       await server.close();
-      await protection.close();
-      await state.close();
-      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+      await nodes.close();
+      await closeAll();
     },
   };
 }

@@ -1,6 +1,7 @@
 import { readFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { AppError } from '../../src/base/errors.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { parseAudioConfig } from '../../src/media/audio-config.ts';
@@ -8,9 +9,10 @@ import { writeChunk, type ChunkSample } from '../../src/media/isobmff/chunk.ts';
 import { writeInitSegment } from '../../src/media/isobmff/init-segment.ts';
 import { STREAM_READER_LIMITS, StreamReader } from '../../src/media/isobmff/stream-reader.ts';
 import type { StreamTrack } from '../../src/media/isobmff/stream-init.ts';
-import type { BlobInfo, BlobStore } from '../../src/storage/blob-store.ts';
+import type { BlobInfo, BlobStore, PutOptions } from '../../src/storage/blob-store.ts';
 import { createSpawnEncoder, guardCommand } from '../../src/transcode/spawn-encoder.ts';
 import { type Attempt, encodePiece, type WorkDeps } from '../../src/transcode/vod/encode-piece.ts';
+import { FittedLadders } from '../../src/transcode/vod/fitted-ladders.ts';
 import {
   type AudioResult,
   type MasterVideo,
@@ -32,7 +34,8 @@ import { ffmpeg, run } from './ffmpeg.ts';
 export class MemoryBlobs implements BlobStore {
   readonly blobs = new Map<string, Uint8Array>();
 
-  put(key: string, body: Uint8Array): Promise<BlobInfo> {
+  put(key: string, body: Uint8Array, options: PutOptions = {}): Promise<BlobInfo> {
+    if (options.ifAbsent && this.blobs.has(key)) return Promise.reject(new AppError('STORAGE_EXISTS'));
     this.blobs.set(key, Uint8Array.from(body));
     return Promise.resolve({ key, sizeBytes: body.length, etag: 'e', modifiedMs: 0 });
   }
@@ -55,6 +58,10 @@ export class MemoryBlobs implements BlobStore {
 
   list(): Promise<{ blobs: readonly BlobInfo[]; next: undefined }> {
     return Promise.resolve({ blobs: [], next: undefined });
+  }
+
+  copy(from: string, to: string): Promise<BlobInfo> {
+    return this.put(to, this.blobs.get(from) ?? new Uint8Array(0));
   }
 
   delete(key: string): Promise<void> {
@@ -196,7 +203,7 @@ export function titleWork(options: TitleOptions): TitleWork & {
 export async function workDeps(
   folder: string,
   given: Partial<WorkDeps> = {},
-): Promise<WorkDeps & { store: MemoryBlobs }> {
+): Promise<WorkDeps & { store: MemoryBlobs; ladders: FittedLadders }> {
   const scratch = join(folder, 'scratch');
   await mkdir(scratch, { recursive: true });
   return {
@@ -213,6 +220,7 @@ export async function workDeps(
     cores: 1,
     toneMapper: { kind: 'zscale' },
     ...given,
+    ladders: new FittedLadders(),
     store: (given.store as MemoryBlobs | undefined) ?? new MemoryBlobs(),
   };
 }

@@ -358,6 +358,11 @@ export class WindowModel implements LiveWindow {
       kind,
       timescale,
       segments: [],
+      get dependent() {
+        return rendition.segments.flatMap(({ number, chunks, independent }) =>
+          chunks.length === 0 || independent ? [] : [number],
+        );
+      },
       firstListed: this.period.startNumber,
       discontinuitySequence: 0,
       peakBps: 0,
@@ -470,6 +475,7 @@ export class WindowModel implements LiveWindow {
       startTicks,
       durationTicks,
       state,
+      place: 'memory',
       discontinuity: number === this.#discontinuityAt,
       chunks: [],
       parts: [],

@@ -46,7 +46,7 @@ const IO_MODULES = /^node:(child_process|cluster|dgram|dns|fs|http|http2|https|n
 const WITHOUT_IO = ['media', 'packager'];
 
 /** What the origin may take from the packager: renderers and names, nothing that makes media. */
-const FOR_THE_ORIGIN = /^packager\/(hls\/|dash\/|media-path\.ts|tier-scope\.ts|iso-time\.ts)/;
+const FOR_THE_ORIGIN = /^packager\/(hls\/|dash\/|files\/|media-path\.ts|tier-scope\.ts|iso-time\.ts)/;
 
 interface Import {
   readonly from: string;

@@ -133,11 +133,14 @@ export class TitlePlayback extends PlayerHost {
     return this.#resume?.isSuperseded === true;
   }
 
-  /** Where it was left on this page, else where the viewer was. */
-  #startSeconds(): number | undefined {
+  /**
+   * Where it was left on this page, else where the viewer was, else its beginning: a title that is still being made would
+   * be begun at its end otherwise, as a live stream is.
+   */
+  #startSeconds(): number {
     if (this.#leftSeconds !== undefined) return this.#leftSeconds;
     const positionMs = this.#resume?.startPositionMs ?? 0;
-    if (positionMs === 0) return undefined;
+    if (positionMs === 0) return 0;
     this.#deps.onContinued(positionMs);
     return positionMs / 1000;
   }

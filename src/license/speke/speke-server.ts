@@ -159,7 +159,7 @@ function refusalAnswer({ status, message, outcome }: Refused): HttpAnswer {
 
 /** Each key of the order, by KID. Nothing is made before all of them are known to be free or ours to give. */
 async function keysOf(order: SpekeOrder, keys: SpekeKeys): Promise<ReadonlyMap<string, ContentKey>> {
-  const known = order.keys.map((key) => ({ key, entry: keys.find(key.kid) }));
+  const known = order.keys.map((key) => ({ key, entry: keys.find(key.kid, order.owner) }));
   if (!known.every(({ key, entry }) => !entry || isOf(entry, key, order.owner)))
     throw new Refused(
       409,

@@ -21,22 +21,23 @@ const END_MARGIN_MS = 1;
 /** What the segments that are held say of one period. */
 interface PeriodMedia {
   /** Some of it is still listed. */
-  listed: boolean;
-  lastNumber: number;
+  readonly listed: boolean;
+  readonly lastNumber: number;
   /** The same by rendition. */
-  readonly lastNumbers: Map<string, number>;
-  endMs: number;
-  readonly independent: Map<string, boolean>;
+  readonly lastNumbers: ReadonlyMap<string, number>;
+  readonly endMs: number;
+  readonly independent: ReadonlyMap<string, boolean>;
 }
 
 /** The periods that still have listed media, oldest first, and the current one; never none. */
 export function listedPeriods(window: LiveWindow): readonly ListedPeriod[] {
-  const media = mediaByPeriod(window);
-  const last = window.periods.at(-1);
-  const begun = window.periods.flatMap((period, i) => {
-    const own = media.get(period.id);
-    if (!own?.listed && period !== last) return [];
-    return [describe(window, period, window.periods[i + 1], own)];
+  const { periods } = window;
+  const last = periods.at(-1);
+  const begun = periods.flatMap((period, i) => {
+    const next = periods[i + 1];
+    const media = mediaOf(window, period, next?.startNumber ?? Infinity);
+    if (!media?.listed && period !== last) return [];
+    return [describe(window, period, next, media)];
   });
   return [...begun, ...announced(window)];
 }
@@ -54,32 +55,50 @@ function announced({ upcoming, state }: LiveWindow): ListedPeriod[] {
   ];
 }
 
-function mediaByPeriod(window: LiveWindow): Map<string, PeriodMedia> {
-  const media = new Map<string, PeriodMedia>();
+/**
+ * What is held of a period, whose segments are those before number `before`; undefined when it has no media. Looks at its
+ * last segments only: a list may be a day long.
+ */
+function mediaOf(window: LiveWindow, period: Period, before: number): PeriodMedia | undefined {
+  const lastNumbers = new Map<string, number>();
+  const independent = new Map<string, boolean>();
+  let endMs = 0;
   for (const rendition of window.renditions) {
-    for (const segment of rendition.segments) {
-      // An open segment without a chunk is not media yet, and may still become a gap.
-      if (segment.state !== 'gap' && segment.chunks.length > 0) addSegment(media, rendition, segment);
-    }
+    const last = lastMedia(rendition, period, before);
+    if (!last) continue;
+    lastNumbers.set(rendition.id, last.number);
+    endMs = Math.max(endMs, ticksToMs(mediaEndTicks(last), rendition.timescale));
+    const from = Math.max(rendition.firstListed, period.startNumber);
+    if (last.number < from) continue;
+    independent.set(rendition.id, !hasWithin(rendition.dependent ?? [], from, before));
   }
-  return media;
+  if (lastNumbers.size === 0) return undefined;
+  const lastNumber = Math.max(...lastNumbers.values());
+  return { listed: independent.size > 0, lastNumber, lastNumbers, endMs, independent };
 }
 
-function addSegment(media: Map<string, PeriodMedia>, rendition: Rendition, segment: Segment): void {
-  const own = media.get(segment.period.id) ?? {
-    listed: false,
-    lastNumber: 0,
-    lastNumbers: new Map<string, number>(),
-    endMs: 0,
-    independent: new Map<string, boolean>(),
-  };
-  media.set(segment.period.id, own);
-  own.lastNumber = Math.max(own.lastNumber, segment.number);
-  own.lastNumbers.set(rendition.id, segment.number);
-  own.endMs = Math.max(own.endMs, ticksToMs(mediaEndTicks(segment), rendition.timescale));
-  if (segment.number < rendition.firstListed) return;
-  own.listed = true;
-  own.independent.set(rendition.id, segment.independent && (own.independent.get(rendition.id) ?? true));
+/** Whether one of the numbers, which grow, is in `[from, before)`. */
+function hasWithin(numbers: readonly number[], from: number, before: number): boolean {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] ?? 0) < from) low = middle + 1;
+    else high = middle;
+  }
+  return (numbers[low] ?? Infinity) < before;
+}
+
+/** The last segment of the period with media. */
+function lastMedia({ segments }: Rendition, period: Period, before: number): Segment | undefined {
+  const first = segments[0]?.number ?? 0;
+  for (let i = Math.min(segments.length, before - first) - 1; i >= 0; i--) {
+    const segment = segments[i];
+    if (!segment || segment.number < period.startNumber) return undefined;
+    // An open segment without a chunk is not media yet, and may still become a gap.
+    if (segment.state === 'closed' || segment.chunks.length > 0) return segment;
+  }
+  return undefined;
 }
 
 function mediaEndTicks(segment: Segment): number {

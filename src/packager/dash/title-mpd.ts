@@ -4,6 +4,7 @@ import { textPath, THUMBNAILS_ID } from '../media-path.ts';
 import type { TierScope } from '../tier-scope.ts';
 import { wholeRate } from '../vod/title-view.ts';
 import { CLOCK_SCHEME, CLOCK_SCHEME_ISO, duration, MPD_NAMESPACE, PROFILES, utcTiming } from './mpd.ts';
+import { isSingleFiles } from './title-segment-base.ts';
 import { mediaSet, mediaSets, type MediaSet, trickSet } from './title-sets.ts';
 import { endsEarly, longestSeconds, type Stretch, stretchesOf } from './title-stretches.ts';
 import { element, writeDocument, type XmlElement } from './xml.ts';
@@ -16,6 +17,8 @@ export interface TitleMpdOptions {
   readonly tiers?: TierScope;
 }
 
+/** One file for each Representation and Period, with a Segment Index. */
+const PROFILES_SINGLE = 'urn:mpeg:dash:profile:isoff-on-demand:2011';
 const FIRST_TEXT_SET = 200;
 const THUMBNAILS_SET = 300;
 const ROLE_SCHEME = 'urn:mpeg:dash:role:2011';
@@ -29,7 +32,25 @@ const MIN_UPDATE_SECONDS = 2;
  * later, when they are listed: so that players who know of no recording in progress find no end that is not there.
  */
 export function renderTitleMpd(title: Title, options: TitleMpdOptions): string {
+  return render(title, stretchesOf(title), options, false);
+}
+
+/**
+ * The MPD of a title whose Representations are one file each, with an index. Undefined: the title still grows, or has gaps,
+ * which such an index cannot tell of.
+ */
+export function renderSingleTitleMpd(title: Title, options: TitleMpdOptions): string | undefined {
   const stretches = stretchesOf(title);
+  const canBe = title.state === 'complete' && stretches.every(isSingleFiles);
+  return canBe ? render(title, stretches, options, true) : undefined;
+}
+
+function render(
+  title: Title,
+  stretches: readonly Stretch[],
+  options: TitleMpdOptions,
+  single: boolean,
+): string {
   const isGrowing = title.state === 'growing';
   const longest = Math.max(longestSeconds(stretches), title.segmentMs / 1000);
   const sets = stretches.map((stretch) => mediaSets(title, stretch, options.tiers));
@@ -38,7 +59,7 @@ export function renderTitleMpd(title: Title, options: TitleMpdOptions): string {
     {
       xmlns: MPD_NAMESPACE,
       id: title.id,
-      profiles: PROFILES,
+      profiles: single ? PROFILES_SINGLE : PROFILES,
       type: isGrowing ? 'dynamic' : 'static',
       availabilityStartTime: isGrowing ? isoTime(title.createdMs) : undefined,
       publishTime: isoTime(title.updatedMs),
@@ -48,7 +69,7 @@ export function renderTitleMpd(title: Title, options: TitleMpdOptions): string {
       minBufferTime: duration(longest),
     },
     [
-      ...stretches.map((stretch, index) => period(title, stretches, index, stretch, sets)),
+      ...stretches.map((_, index) => period(title, stretches, index, sets, single)),
       ...(isGrowing
         ? [utcTiming(CLOCK_SCHEME, options.clockUrl), utcTiming(CLOCK_SCHEME_ISO, options.clockUrl)]
         : []),
@@ -61,9 +82,11 @@ function period(
   title: Title,
   stretches: readonly Stretch[],
   index: number,
-  stretch: Stretch,
   sets: readonly (readonly MediaSet[])[],
-): XmlElement {
+  single: boolean,
+): XmlElement | undefined {
+  const stretch = stretches[index];
+  if (!stretch) return undefined;
   const all = sets[index] ?? [];
   const previous = stretch.continues ? stretches[index - 1] : undefined;
   const before = previous && { id: previous.id, sets: sets[index - 1] ?? [] };
@@ -78,8 +101,9 @@ function period(
         : undefined,
     },
     [
-      ...all.map((set) => mediaSet(set, { stretch, all, before })),
-      trickSet(all, stretch),
+      ...all.map((set) => mediaSet(set, { stretch, all, before, single })),
+      // Ranges of small files, which that profile does not know.
+      single ? undefined : trickSet(all, stretch),
       // One file each, of the whole title: there is a place for them where it is one Period.
       ...(stretches.length === 1 ? wholeSets(title) : []),
     ],

@@ -16,6 +16,7 @@ import {
   SWITCHING_SCHEME,
   TIER_ID,
 } from './mpd.ts';
+import { segmentBase } from './title-segment-base.ts';
 import { offsetTicks, type Stretch, type StretchTrack } from './title-stretches.ts';
 import { sameTimeline, segmentTimeline } from './title-timeline.ts';
 import { element, type XmlElement } from './xml.ts';
@@ -70,6 +71,8 @@ export interface SetContext {
   readonly all: readonly MediaSet[];
   /** What the stretch continues, and its sets. */
   readonly before: { readonly id: string; readonly sets: readonly MediaSet[] } | undefined;
+  /** Each Representation is one file. */
+  readonly single: boolean;
 }
 
 /** The AdaptationSet (ISO/IEC 23009-1 5.3.3). What its Representations have in common stands in it once. */
@@ -102,8 +105,8 @@ export function mediaSet(set: MediaSet, context: SetContext): XmlElement {
         schemeIdUri: ROLE_SCHEME,
         value: kind === 'video' || isMainSound(set, context.all) ? 'main' : 'alternate',
       }),
-      isAligned ? segmentTemplate(context.stretch, members[0]) : undefined,
-      ...members.map((member) => representation(member, isAligned ? undefined : context.stretch)),
+      isAligned && !context.single ? segmentTemplate(context.stretch, members[0]) : undefined,
+      ...members.map((member) => representation(member, addressing(member, isAligned, context))),
     ],
   );
 }
@@ -175,20 +178,27 @@ function segmentTemplate(stretch: Stretch, { own, segments }: Member): XmlElemen
   );
 }
 
-function representation(member: Member, ownTimeline: Stretch | undefined): XmlElement {
+/** Where the media of a Representation is, if it does not share its set's template. */
+function addressing(
+  member: Member,
+  isAligned: boolean,
+  { stretch, single }: SetContext,
+): readonly XmlElement[] {
+  if (single) return segmentBase(stretch, member.own, member.rendition.id);
+  return isAligned ? [] : [segmentTemplate(stretch, member)];
+}
+
+function representation(member: Member, place: readonly XmlElement[]): XmlElement {
   const { rendition, own } = member;
   const { track } = own;
   const common = { id: rendition.id, bandwidth: wholeRate(rendition.peakBps), codecs: track.codecString };
-  const template = ownTimeline && segmentTemplate(ownTimeline, member);
   if (track.kind === 'video') {
     const { width, height } = track;
-    return element('Representation', { ...common, width, height, frameRate: frameRateText(track) }, [
-      template,
-    ]);
+    return element('Representation', { ...common, width, height, frameRate: frameRateText(track) }, place);
   }
   return element('Representation', { ...common, audioSamplingRate: track.timescale }, [
     element('AudioChannelConfiguration', channelConfiguration(track)),
-    template,
+    ...place,
   ]);
 }
 

@@ -19,11 +19,17 @@ export function edgeOf(rendition: Rendition): Edge {
   return { lastComplete: segments.at(-2), lastNumber: newest.number - 1, open: newest };
 }
 
-/** Complete segments and gaps that the playlist lists, oldest first. */
-export function listedComplete(rendition: Rendition): readonly Segment[] {
-  const { segments, firstListed } = rendition;
+/** Complete segments and gaps that the playlist lists, by their places in the rendition's segments: `[from, end)`. */
+export interface ListedRange {
+  readonly from: number;
+  readonly end: number;
+}
+
+/** In constant time. */
+export function listedRange({ segments, firstListed }: Rendition): ListedRange {
+  const end = segments.length - (segments.at(-1)?.state === 'open' ? 1 : 0);
   const from = Math.max(0, firstListed - (segments[0]?.number ?? firstListed));
-  return segments.slice(from, segments.at(-1)?.state === 'open' ? -1 : undefined);
+  return { from: Math.min(from, end), end };
 }
 
 /** Where a segment ends so far, ticks: of an open one, the end of its last listed part. */

@@ -1,10 +1,16 @@
 import { type KeyFormatChoice, keyTags } from './key-format.ts';
-import type { TrackProtection } from '../../media/protection.ts';
 import type { LiveWindow, Part, Period, Rendition, Segment, SegmentPlan } from '../../stream/live-window.ts';
 import { isoTime } from '../iso-time.ts';
 import { initPath, partPath, playlistUri, segmentPath } from '../media-path.ts';
 import { floorMs, partSeconds, plannedSeconds, seconds } from './format.ts';
-import { edgeOf, endTicks, lastListed, listedComplete, nextPart } from './listing.ts';
+import {
+  HISTORY_BLOCK,
+  type HistoryBlock,
+  type InForce,
+  type PlaylistHistory,
+  sameKey,
+} from './playlist-history.ts';
+import { edgeOf, endTicks, lastListed, type ListedRange, listedRange, nextPart } from './listing.ts';
 
 /** Value of `_HLS_skip`: `v2` may also leave out date ranges (RFC 8216bis 6.2.5.1). */
 export type SkipKind = 'YES' | 'v2';
@@ -14,6 +20,8 @@ export interface MediaPlaylistOptions {
   readonly skip?: SkipKind | undefined;
   /** The KEYFORMAT that was asked for. */
   readonly keyFormat?: KeyFormatChoice | undefined;
+  /** What is known of the text from renderings before, of the same rendition and key format. */
+  readonly history?: PlaylistHistory | undefined;
 }
 
 /** Parts are listed for segments that began within this many target durations of the live edge (6.2.2). */
@@ -30,17 +38,25 @@ const SPLICE_TIMESCALE = 90_000;
 
 /**
  * The media playlist of one rendition (RFC 8216bis 4.4.3 to 4.4.5), full or as a delta update. A pure function of the
- * window: call it once per version, rendition and skip kind. `rendition` must be one of the window's.
+ * window: call it once per version, rendition and skip kind. `rendition` must be one of the window's. A
+ * history only saves work.
  */
 export function renderMediaPlaylist(
   window: LiveWindow,
   rendition: Rendition,
   options: MediaPlaylistOptions = {},
 ): string {
-  const complete = listedComplete(rendition);
-  const skipped = skippedCount(window, rendition, complete, options.skip);
+  const { from, end } = listedRange(rendition);
+  const skipped = skippedCount(window, rendition, { from, end }, options.skip);
   const lines = headLines(window.plan, rendition, skipped, options.skip);
-  pushSegments(lines, { window, rendition, keyFormat: options.keyFormat }, complete, skipped);
+  const listing = {
+    window,
+    rendition,
+    keyFormat: options.keyFormat,
+    dateBiasMs: dateBias(window, rendition),
+    partsFromTicks: partsFrom(window.plan, rendition),
+  };
+  pushSegments(lines, listing, { from: from + skipped, end }, options.history);
   pushDateRanges(lines, window);
   if (window.state === 'ended') lines.push('#EXT-X-ENDLIST');
   pushHint(lines, window, rendition);
@@ -83,18 +99,20 @@ function headLines(
 function skippedCount(
   window: LiveWindow,
   rendition: Rendition,
-  complete: readonly Segment[],
+  { from, end }: ListedRange,
   skip: SkipKind | undefined,
 ): number {
-  const last = complete.at(-1);
+  const { segments, timescale } = rendition;
+  const last = segments[end - 1];
   if (skip === undefined || window.state === 'ended' || !last) return 0;
-  const boundaryTicks = endTicks(last) - window.plan.canSkipUntilSeconds * rendition.timescale;
-  let count = 0;
-  for (const segment of complete) {
-    if (endTicks(segment) > boundaryTicks) break;
-    count++;
+  const boundaryTicks = endTicks(last) - window.plan.canSkipUntilSeconds * timescale;
+  let kept = end;
+  // From the newest on: a list may be a day long.
+  for (; kept > from; kept--) {
+    const segment = segments[kept - 1];
+    if (!segment || endTicks(segment) <= boundaryTicks) break;
   }
-  return count;
+  return kept - from;
 }
 
 /** What is the same for every line of one playlist. */
@@ -102,38 +120,76 @@ interface Listing {
   readonly window: LiveWindow;
   readonly rendition: Rendition;
   readonly keyFormat: KeyFormatChoice | undefined;
+  readonly dateBiasMs: number;
+  /** Segments that begin from here on have their parts listed. */
+  readonly partsFromTicks: number;
+}
+
+function partsFrom(plan: SegmentPlan, rendition: Rendition): number {
+  const newest = rendition.segments.at(-1);
+  const listTicks = PART_LIST_TARGET_DURATIONS * plan.targetDurationSeconds * rendition.timescale;
+  return newest ? endTicks(newest) - listTicks : Infinity;
 }
 
 function pushSegments(
   lines: string[],
   listing: Listing,
-  complete: readonly Segment[],
-  skipped: number,
+  { from, end }: ListedRange,
+  history: PlaylistHistory | undefined,
 ): void {
   const { window, rendition } = listing;
-  const { open } = edgeOf(rendition);
-  const newest = open ?? complete.at(-1);
-  if (!newest) return;
-  const partListTicks = PART_LIST_TARGET_DURATIONS * window.plan.targetDurationSeconds * rendition.timescale;
-  const partsFromTicks = endTicks(newest) - partListTicks;
-  const dateBiasMs = dateBias(window, rendition);
+  const { segments } = rendition;
+  history?.keep(rendition, window, listing.dateBiasMs);
   // The KEY and MAP in force are stated before the first segment of the text, full or delta: players that keep old
   // segments across a delta do not all keep what they learned with them (5.3).
   let inForce: InForce = { map: undefined, protection: undefined };
-  for (let i = skipped; i < complete.length; i++) {
-    const segment = complete[i];
+  for (let i = from; i < end; i++) {
+    const segment = segments[i];
     if (!segment) continue;
-    inForce = pushOpening(lines, listing, segment, inForce, dateBiasMs);
-    if (segment.state === 'gap' || isBrokenOff(window, rendition, segment)) lines.push('#EXT-X-GAP');
-    else if (segment.startTicks >= partsFromTicks) pushParts(lines, window.plan, rendition, segment);
-    lines.push(`#EXTINF:${seconds(segment.durationTicks, rendition.timescale)},`);
-    lines.push(segmentPath(rendition.id, segment.period.id, segment.number));
+    const before = inForce;
+    const block =
+      segment.number % HISTORY_BLOCK === 0 && i + HISTORY_BLOCK <= end
+        ? history?.block(segment.number, before, () => renderBlock(listing, i, before))
+        : undefined;
+    if (block) {
+      lines.push(block.text);
+      inForce = block.after;
+      i += HISTORY_BLOCK - 1;
+    } else inForce = pushSegment(lines, listing, segment, inForce);
   }
+  const { open } = edgeOf(rendition);
   // Nothing of the open segment is said before its first part can be fetched.
   if (open && open.parts.length > 0) {
-    pushOpening(lines, listing, open, inForce, dateBiasMs);
+    pushOpening(lines, listing, open, inForce);
     pushParts(lines, window.plan, rendition, open);
   }
+}
+
+function pushSegment(lines: string[], listing: Listing, segment: Segment, before: InForce): InForce {
+  const { window, rendition } = listing;
+  const after = pushOpening(lines, listing, segment, before);
+  if (isGap(window, rendition, segment)) lines.push('#EXT-X-GAP');
+  else if (segment.startTicks >= listing.partsFromTicks) pushParts(lines, window.plan, rendition, segment);
+  lines.push(`#EXTINF:${seconds(segment.durationTicks, rendition.timescale)},`);
+  lines.push(segmentPath(rendition.id, segment.period.id, segment.number));
+  return after;
+}
+
+/** The lines of a block that begins with the segment at `index`; undefined when some of them may still change. */
+function renderBlock(listing: Listing, index: number, before: InForce): HistoryBlock | undefined {
+  const { segments, id } = listing.rendition;
+  const block = segments.slice(index, index + HISTORY_BLOCK);
+  if (!block.every(({ state, place }) => state === 'gap' || place !== 'memory')) return undefined;
+  const lines: string[] = [];
+  let after = before;
+  for (const segment of block) after = pushSegment(lines, listing, segment, after);
+  const borrows = block.some(({ period }) => !period.inits.has(id));
+  return { text: lines.join('\n'), before, after, borrows };
+}
+
+/** Listed for its time alone: it has no media, or none that players could use as a whole. */
+function isGap(window: LiveWindow, rendition: Rendition, segment: Segment): boolean {
+  return segment.state === 'gap' || segment.place === 'lost' || isBrokenOff(window, rendition, segment);
 }
 
 /**
@@ -142,15 +198,10 @@ function pushSegments(
  */
 function isBrokenOff({ plan, renditions }: LiveWindow, rendition: Rendition, segment: Segment): boolean {
   if (segment.brokenOff) return true;
+  if (segment.place !== 'memory') return false;
   if (rendition.kind !== 'video' || rendition.id === renditions[0]?.id) return false;
   const listedTicks = segment.parts.reduce((sum, part) => sum + part.durationTicks, 0);
   return segment.durationTicks - listedTicks > plan.partTargetSeconds * rendition.timescale;
-}
-
-/** What the tags so far say of the segments that follow. */
-interface InForce {
-  readonly map: string | undefined;
-  readonly protection: TrackProtection | undefined;
 }
 
 /**
@@ -162,10 +213,9 @@ interface InForce {
  */
 function pushOpening(
   lines: string[],
-  { window, rendition, keyFormat }: Listing,
+  { window, rendition, keyFormat, dateBiasMs }: Listing,
   segment: Segment,
   before: InForce,
-  dateBiasMs: number,
 ): InForce {
   if (segment.discontinuity) lines.push('#EXT-X-DISCONTINUITY');
   const period = initPeriod(window, rendition, segment.period);
@@ -176,12 +226,6 @@ function pushOpening(
   const dateMs = floorMs(segment.startTicks, rendition.timescale) - dateBiasMs;
   lines.push(`#EXT-X-PROGRAM-DATE-TIME:${isoTime(dateMs)}`);
   return { map, protection };
-}
-
-function sameKey(one: TrackProtection | undefined, other: TrackProtection | undefined): boolean {
-  return (
-    one === other || (one !== undefined && other !== undefined && Buffer.compare(one.kid, other.kid) === 0)
-  );
 }
 
 /**

@@ -77,12 +77,7 @@ function described(
 /** True while every listed video segment begins with a key frame; a promise the next update may have to withdraw. */
 function allIndependent(window: LiveWindow): boolean {
   return window.renditions.every(
-    ({ kind, segments, firstListed }) =>
-      kind !== 'video' ||
-      segments.every(
-        // An open segment without a chunk has not begun with anything yet.
-        ({ number, independent, chunks }) => number < firstListed || independent || chunks.length === 0,
-      ),
+    ({ kind, dependent, firstListed }) => kind !== 'video' || (dependent?.at(-1) ?? -1) < firstListed,
   );
 }
 

@@ -1,5 +1,4 @@
 import type { Title } from '../../stream/title.ts';
-import { segmentPath } from '../media-path.ts';
 import {
   hasTrack,
   headLines,
@@ -8,6 +7,7 @@ import {
   tailLines,
   targetSeconds,
 } from './title-listing.ts';
+import { MediaNames } from './title-media-names.ts';
 import { Opening, pushDate, type TitlePlaylistOptions } from './title-playlist.ts';
 
 /** EXT-X-MAP in a playlist of I-frames needs it. */
@@ -28,7 +28,7 @@ export function renderKeyFramesPlaylist(
   id: string,
   options: TitlePlaylistOptions = {},
 ): string | undefined {
-  if (!hasTrack(title, id)) return undefined;
+  if (!hasTrack(title, id) || (options.single && title.state !== 'complete')) return undefined;
   const frames = keyFramesOf(title, id);
   const [first] = frames;
   if (!first) return undefined;
@@ -39,16 +39,13 @@ export function renderKeyFramesPlaylist(
     sequence: first.listed.segment.number,
   });
   lines.push('#EXT-X-I-FRAMES-ONLY');
-  const opening = new Opening(title, id, options.keyFormat);
+  const names = new MediaNames(id, options.single ?? false);
+  const opening = new Opening(title, id, names, options.keyFormat);
   for (const { listed, durationSeconds } of frames) {
     const { period, segment } = listed;
     opening.push(lines, listed);
     pushDate(lines, listed);
-    lines.push(
-      `#EXTINF:${durationSeconds.toFixed(5)},`,
-      `#EXT-X-BYTERANGE:${segment.keyFrameBytes}@0`,
-      segmentPath(id, period.id, segment.number),
-    );
+    lines.push(`#EXTINF:${durationSeconds.toFixed(5)},`, ...names.keyFrame(period, segment));
   }
   lines.push(...tailLines(title));
   return lines.join('\n');

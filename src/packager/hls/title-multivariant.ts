@@ -8,6 +8,7 @@ import {
   KEY_FORMAT,
   playlistName,
   playlistUri,
+  singleName,
   THUMBNAILS_ID,
 } from '../media-path.ts';
 import type { TierScope } from '../tier-scope.ts';
@@ -30,6 +31,8 @@ export interface TitleMultivariantOptions {
   readonly tiers?: TierScope;
   /** Passed on to the media playlists; see {@link KeyFormatChoice}. */
   readonly keyFormat?: KeyFormatChoice | undefined;
+  /** Names the playlists of byte ranges of one file for each rendition. */
+  readonly single?: boolean | undefined;
 }
 
 const TEXT_GROUP = 'text';
@@ -40,6 +43,8 @@ interface Offer {
   readonly groups: readonly AudioGroup[];
   readonly texts: readonly TitleText[];
   readonly keyFormat: KeyFormatChoice | undefined;
+  /** Of a playlist's URI the one that is named. */
+  readonly named: (uri: string) => string;
 }
 
 /**
@@ -47,10 +52,16 @@ interface Offer {
  * subtitles, the playlists of key frames and of small pictures, and where the chapters are.
  */
 export function renderTitleMultivariant(title: Title, options: TitleMultivariantOptions = {}): string {
-  const { tiers, keyFormat } = options;
+  const { tiers, keyFormat, single } = options;
   const videos = offered(title, 'video', tiers);
   const sounds = offered(title, 'audio', tiers);
-  const offer: Offer = { videos, groups: audioGroups(sounds), texts: offeredTexts(title), keyFormat };
+  const offer: Offer = {
+    videos,
+    groups: audioGroups(sounds),
+    texts: offeredTexts(title),
+    keyFormat,
+    named: single ? singleName : (uri) => uri,
+  };
   const keys = sessionKeyTags(protectionsOf([...videos, ...sounds]), keyFormat);
   const isGrouped = hasGroups(offer) || offer.texts.length > 0 || videos.length > 0;
   const lines = ['#EXTM3U', `#EXT-X-VERSION:${keys.length > 0 ? 5 : isGrouped ? 4 : 1}`];
@@ -59,10 +70,10 @@ export function renderTitleMultivariant(title: Title, options: TitleMultivariant
   if (title.chapters.length > 0) {
     lines.push(`#EXT-X-SESSION-DATA:DATA-ID="com.apple.hls.chapters",URI="${CHAPTERS_NAME}"`);
   }
-  if (hasGroups(offer)) lines.push(...offer.groups.flatMap((group) => groupLines(group, keyFormat)));
+  if (hasGroups(offer)) lines.push(...offer.groups.flatMap((group) => groupLines(group, offer)));
   lines.push(...textLines(offer.texts, keyFormat));
   pushVariants(lines, offer);
-  for (const video of videos) lines.push(...keyFramesLines(title, video, keyFormat));
+  for (const video of videos) lines.push(...keyFramesLines(title, video, offer));
   lines.push(...imageLines(title));
   lines.push('');
   return lines.join('\n');
@@ -80,7 +91,7 @@ function protectionsOf(all: readonly Offered[]): TrackProtection[] {
   return [...byTier.values()];
 }
 
-function groupLines({ id, members }: AudioGroup, keyFormat: KeyFormatChoice | undefined): string[] {
+function groupLines({ id, members }: AudioGroup, { keyFormat, named }: Offer): string[] {
   return members.map((member) => {
     const { rendition, name, isDefault } = member;
     return mediaLine([
@@ -91,7 +102,7 @@ function groupLines({ id, members }: AudioGroup, keyFormat: KeyFormatChoice | un
       `DEFAULT=${isDefault ? 'YES' : 'NO'}`,
       'AUTOSELECT=YES',
       `CHANNELS="${channelsOf(member)}"`,
-      `URI="${playlistUri(rendition.id, keyFormat)}"`,
+      `URI="${named(playlistUri(rendition.id, keyFormat))}"`,
     ]);
   });
 }
@@ -160,7 +171,8 @@ function pushVariant(lines: string[], offer: Offer, main: Offered, group: AudioG
     ...(offer.texts.length > 0 ? [`SUBTITLES="${TEXT_GROUP}"`] : []),
     'CLOSED-CAPTIONS=NONE',
   ];
-  lines.push(`#EXT-X-STREAM-INF:${attributes.join(',')}`, playlistUri(main.rendition.id, offer.keyFormat));
+  const uri = offer.named(playlistUri(main.rendition.id, offer.keyFormat));
+  lines.push(`#EXT-X-STREAM-INF:${attributes.join(',')}`, uri);
 }
 
 function greatestRates(members: readonly GroupMember[]): { peakBps: number; averageBps: number } {
@@ -179,15 +191,11 @@ function videoAttributes(track: VideoTrack): string[] {
   ];
 }
 
-function keyFramesLines(
-  title: Title,
-  { rendition, own }: Offered,
-  keyFormat: KeyFormatChoice | undefined,
-): string[] {
+function keyFramesLines(title: Title, { rendition, own }: Offered, { keyFormat, named }: Offer): string[] {
   const { track } = own;
   const rates = keyFrameRates(title, rendition.id);
   if (!rates || track.kind !== 'video') return [];
-  const name = keyFramesName(rendition.id);
+  const name = named(keyFramesName(rendition.id));
   const attributes = [
     `BANDWIDTH=${wholeRate(rates.peakBps)}`,
     `AVERAGE-BANDWIDTH=${wholeRate(rates.averageBps)}`,

@@ -1,7 +1,7 @@
 import type { TrackProtection } from '../../media/protection.ts';
 import type { Title } from '../../stream/title.ts';
 import { isoTime } from '../iso-time.ts';
-import { initPath, segmentPath, THUMBNAILS_ID } from '../media-path.ts';
+import { THUMBNAILS_ID } from '../media-path.ts';
 import { segmentStartMs } from '../vod/title-view.ts';
 import { seconds } from './format.ts';
 import { type KeyFormatChoice, keyTags } from './key-format.ts';
@@ -14,12 +14,15 @@ import {
   tailLines,
   targetSeconds,
 } from './title-listing.ts';
+import { MediaNames } from './title-media-names.ts';
 import { renderTextPlaylist } from './title-text.ts';
 import { renderImagePlaylist } from './title-thumbnails.ts';
 
 export interface TitlePlaylistOptions {
   /** The KEYFORMAT that was asked for. */
   readonly keyFormat?: KeyFormatChoice | undefined;
+  /** Media is named as byte ranges of one file for each rendition and period. Only of a title that is complete. */
+  readonly single?: boolean | undefined;
 }
 
 /** EXT-X-MAP needs it. */
@@ -34,7 +37,9 @@ export function renderTitlePlaylist(
   id: string,
   options: TitlePlaylistOptions = {},
 ): string | undefined {
+  if (options.single && title.state !== 'complete') return undefined;
   if (hasTrack(title, id)) return renderMediaPlaylist(title, id, options);
+  if (options.single) return undefined;
   return id === THUMBNAILS_ID ? renderImagePlaylist(title) : renderTextPlaylist(title, id);
 }
 
@@ -45,14 +50,15 @@ function renderMediaPlaylist(title: Title, id: string, options: TitlePlaylistOpt
     targetDuration: targetSeconds(title),
     sequence: listed[0]?.segment.number ?? 0,
   });
-  const opening = new Opening(title, id, options.keyFormat);
+  const names = new MediaNames(id, options.single ?? false);
+  const opening = new Opening(title, id, names, options.keyFormat);
   for (const each of listed) {
     const { period, measure, segment, isGap } = each;
     opening.push(lines, each);
     pushDate(lines, each);
     if (isGap) lines.push('#EXT-X-GAP');
     lines.push(`#EXTINF:${seconds(segment.durationTicks, measure.track.timescale)},`);
-    lines.push(segmentPath(id, period.id, segment.number));
+    lines.push(...names.segment(period, segment));
   }
   lines.push(...tailLines(title));
   return lines.join('\n');
@@ -62,13 +68,15 @@ function renderMediaPlaylist(title: Title, id: string, options: TitlePlaylistOpt
 export class Opening {
   readonly #title: Title;
   readonly #id: string;
+  readonly #names: MediaNames;
   readonly #keyFormat: KeyFormatChoice | undefined;
   #map: string | undefined;
   #protection: TrackProtection | undefined;
 
-  constructor(title: Title, rendition: string, keyFormat: KeyFormatChoice | undefined) {
+  constructor(title: Title, rendition: string, names: MediaNames, keyFormat: KeyFormatChoice | undefined) {
     this.#title = title;
     this.#id = rendition;
+    this.#names = names;
     this.#keyFormat = keyFormat;
   }
 
@@ -78,8 +86,8 @@ export class Opening {
     const period = initPeriod(this.#title, this.#id, listed);
     const protection = period.tracks.get(this.#id)?.protection;
     if (!sameKey(protection, this.#protection)) lines.push(...keyTags(protection, this.#keyFormat));
-    const map = initPath(this.#id, period.id);
-    if (map !== this.#map) lines.push(`#EXT-X-MAP:URI="${map}"`);
+    const map = this.#names.map(period);
+    if (map !== this.#map) lines.push(map);
     this.#map = map;
     this.#protection = protection;
   }

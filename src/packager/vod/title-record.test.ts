@@ -27,6 +27,7 @@ const SEALED: readonly ModelRendition[] = FILM.map((rendition) => ({
 const TITLES: readonly (readonly [string, Title])[] = [
   ['with everything', modelTitle(FILM, [{ id: 'g1', segments: 5 }], FILM_EXTRAS)],
   ['that grows', modelTitle(FILM, [{ id: 'g1', segments: 2, behind: { '360p': 1 } }], { state: 'growing' })],
+  ['that is for download', { ...modelTitle(FILM, [{ id: 'g1', segments: 1 }]), isDownloadable: true }],
   ['that is encrypted', modelTitle(SEALED, [{ id: 'g1', segments: 3 }])],
   [
     'that was live, with gaps and several periods',

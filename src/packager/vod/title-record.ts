@@ -2,6 +2,7 @@ import type {
   Title,
   TitleChapter,
   TitlePeriod,
+  TitleRecording,
   TitleRendition,
   TitleText,
   TitleThumbnails,
@@ -39,6 +40,8 @@ export function writeTitleRecord(title: Title): Uint8Array {
     texts: title.texts,
     thumbnails: title.thumbnails,
     chapters: title.chapters,
+    isDownloadable: title.isDownloadable,
+    recording: title.recording,
   };
   return Buffer.from(JSON.stringify(record));
 }
@@ -68,6 +71,8 @@ function readTitle(reader: RecordReader, record: unknown): Title {
   if (renditions.length === 0 || kinds.size !== renditions.length) reader.fail();
   const periods = reader.list(fields['periods'], MAX_PERIODS, (own, value) => readPeriod(own, value, kinds));
   if (periods.length === 0) reader.fail();
+  const recording = reader.optional(fields['recording'], readRecording);
+  const isDownloadable = reader.optional(fields['isDownloadable'], (own, value) => own.flag(value));
   return {
     id: reader.match(fields['id'], ID),
     name: reader.text(fields['name'], MAX_TEXT),
@@ -81,6 +86,18 @@ function readTitle(reader: RecordReader, record: unknown): Title {
     chapters: reader.list(fields['chapters'], MAX_ITEMS, readChapter),
     createdMs: reader.amount(fields['createdMs']),
     updatedMs: reader.amount(fields['updatedMs']),
+    ...(isDownloadable === undefined ? {} : { isDownloadable }),
+    ...(recording === undefined ? {} : { recording }),
+  };
+}
+
+function readRecording(reader: RecordReader, value: unknown): TitleRecording {
+  const fields = reader.object(value);
+  return {
+    stream: reader.match(fields['stream'], ID),
+    firstNumber: reader.whole(fields['firstNumber']),
+    lastNumber: reader.whole(fields['lastNumber']),
+    isAutomatic: reader.flag(fields['isAutomatic']),
   };
 }
 

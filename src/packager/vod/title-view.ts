@@ -17,13 +17,28 @@ export function isInScope({ periods }: Title, rendition: string, scope: TierScop
   });
 }
 
-/** The renditions of a kind that may be named, each with its track of the first period that has one. */
+/** The renditions of a kind that may be named, each with its track of the period that asks most of a player. */
 export function offered(title: Title, kind: TitleRendition['kind'], scope: TierScope): Offered[] {
   return title.renditions.flatMap((rendition) => {
     if (rendition.kind !== kind || !isInScope(title, rendition.id, scope)) return [];
-    const own = firstTrack(title, rendition.id);
+    const own = greatestTrack(title, rendition.id);
     return own ? [{ rendition, own }] : [];
   });
+}
+
+/** The source of a recording may have changed its pictures: whoever can play the largest can play all of it. */
+function greatestTrack({ periods }: Title, rendition: string): TitleTrack | undefined {
+  let greatest: TitleTrack | undefined;
+  for (const { tracks } of periods) {
+    const own = tracks.get(rendition);
+    if (own && (!greatest || sizeOf(own) > sizeOf(greatest))) greatest = own;
+  }
+  return greatest;
+}
+
+/** Pixels, or channels. */
+function sizeOf({ track }: TitleTrack): number {
+  return track.kind === 'video' ? track.width * track.height : track.channels;
 }
 
 export function firstTrack({ periods }: Title, rendition: string): TitleTrack | undefined {

@@ -1,135 +1,24 @@
-import { AppError } from '../../base/errors.ts';
-import { masterInputArguments } from './master-input.ts';
 import { perSecond } from './master-frame-rate.ts';
-import type { MasterLimits } from './probe-master.ts';
-import { type RunTool, tellingLine } from './probe-process.ts';
 import { maxBitrate } from './ladder-presets.ts';
-import type { Master, MasterVideo, PlannedRung, PlannedVideo, TitlePlan } from './title-plan.ts';
+import type { ComplexityResult, FittedRung, PlannedRung, PlannedVideo, QualityMetric } from './title-plan.ts';
 
-/** What one short stretch of a master took at one size, at the quality its rung has, without a limit. */
+/** What one short stretch of a master came to at one size, encoded at one quality without a limit. */
 export interface ComplexitySample {
+  readonly stretch: number;
   readonly pixels: number;
+  /** Further along the encoder's scale of quality than planned: 0 or {@link MAX_STEP}. */
+  readonly step: number;
   readonly bitrateBps: number;
+  /** Likeness to the master's own pictures at that size, in the mean. */
+  readonly likeness: number;
 }
 
-export interface ComplexityDeps {
-  readonly run: RunTool;
-  /** The program: a name looked up in PATH, or a path. */
-  readonly ffmpeg: string;
-  readonly limits: Pick<MasterLimits, 'maxPixels' | 'maxStreams' | 'timeoutMs'>;
-}
-
-/** Stretches that are looked at, and how long each is: a GOP. */
-const STRETCHES = 5;
-const STRETCH_SECONDS = 2;
-/** The largest size that is tried: what larger ones take follows from it. */
-const MAX_TRIED_PIXELS = 1920 * 1088;
-const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
-
-/**
- * Encodes a few short stretches of a master quickly, at two sizes of its ladder, to see how hard its pictures are.
- * @throws AppError VOD_MASTER_UNREADABLE when a stretch cannot be decoded; TOOL_MISSING; the signal's reason
- */
-export async function measureComplexity(
-  master: Pick<Master, 'demuxer' | 'video'>,
-  masterPath: string,
-  plan: Pick<TitlePlan, 'video'>,
-  deps: ComplexityDeps,
-  signal: AbortSignal,
-): Promise<ComplexitySample[]> {
-  const { video } = master;
-  if (!video || !plan.video) return [];
-  const samples: ComplexitySample[] = [];
-  for (const rung of triedRungs(plan.video.rungs)) {
-    for (const atMs of stretchStarts(video.durationMs)) {
-      const args = stretchArguments(
-        { master: { ...master, video }, masterPath, rung, atMs },
-        plan.video,
-        deps,
-      );
-      const bitrateBps = await encodedRate(args, video, deps, signal);
-      samples.push({ pixels: rung.width * rung.height, bitrateBps });
-    }
-  }
-  return samples;
-}
-
-/** The largest and the smallest that are worth it. */
-function triedRungs(rungs: readonly PlannedRung[]): PlannedRung[] {
-  const h264 = rungs.filter(({ width, height }) => width * height <= MAX_TRIED_PIXELS);
-  const [first] = h264;
-  const last = h264.at(-1);
-  return [...new Set([first, last])].flatMap((rung) => rung ?? []);
-}
-
-function stretchStarts(durationMs: number): number[] {
-  const lengthMs = STRETCH_SECONDS * 1000;
-  const count = Math.max(1, Math.min(STRETCHES, Math.floor(durationMs / lengthMs)));
-  return Array.from({ length: count }, (_, n) =>
-    Math.max(0, ((n + 0.5) / count) * durationMs - lengthMs / 2),
-  );
-}
-
-interface Stretch {
-  readonly master: Pick<Master, 'demuxer'> & { readonly video: MasterVideo };
-  readonly masterPath: string;
-  readonly rung: PlannedRung;
-  readonly atMs: number;
-}
-
-function stretchArguments(
-  { master, masterPath, rung, atMs }: Stretch,
-  plan: PlannedVideo,
-  { limits }: ComplexityDeps,
-): string[] {
-  const { video, demuxer } = master;
-  const filters = [
-    ...(plan.isInterlaced ? ['bwdif=mode=send_frame'] : []),
-    `fps=${plan.frameRate.numerator}/${plan.frameRate.denominator}`,
-    `scale=${rung.width}:${rung.height}:flags=bicubic`,
-    'format=yuv420p',
-  ];
-  return [
-    ...['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'error'],
-    ...[
-      '-seek_timestamp',
-      '1',
-      '-ss',
-      ((video.startMs + atMs) / 1000).toFixed(3),
-      '-t',
-      `${STRETCH_SECONDS}`,
-    ],
-    ...masterInputArguments(demuxer, masterPath, limits),
-    ...['-map', `0:${video.index}`, '-vf', filters.join(','), '-c:v', 'libx264', '-preset', 'veryfast'],
-    ...['-crf', `${h264Quality(rung)}`, '-g', `${plan.gopFrames}`, '-f', 'h264', 'pipe:1'],
-  ];
-}
-
-/** On the scale of x264; the others are this much further along for the same picture. */
-function h264Quality({ codec, crf }: PlannedRung): number {
-  const further = { h264: 0, hevc: 3, av1: 10 };
-  return crf - further[codec];
-}
-
-async function encodedRate(
-  args: readonly string[],
-  video: MasterVideo,
-  { run, ffmpeg, limits }: ComplexityDeps,
-  signal: AbortSignal,
-): Promise<number> {
-  const { timeoutMs } = limits;
-  const outcome = await run({ program: ffmpeg, args, timeoutMs, maxOutputBytes: MAX_OUTPUT_BYTES }, signal);
-  const failed = outcome.kind !== 'ended' || outcome.code !== 0;
-  if (failed) {
-    const line = tellingLine(outcome.said);
-    throw new AppError(
-      'VOD_MASTER_UNREADABLE',
-      `Its pictures cannot be decoded: ${line === '' ? outcome.kind : line}`,
-    );
-  }
-  return (outcome.output.length * 8) / Math.min(STRETCH_SECONDS, video.durationMs / 1000);
-}
-
+/** So much coarser than planned easy pictures may be encoded, on the scale of x264. */
+export const MAX_STEP = 5;
+/** Pictures this like the master's are taken for the same by nearly everybody. */
+const ENOUGH: Readonly<Record<QualityMetric, number>> = { vmaf: 95, ssim: 0.985 };
+/** How far the scales of other encoders go for a step of x264's. */
+const STEP_OF: Readonly<Record<PlannedRung['codec'], number>> = { h264: 1, hevc: 1, av1: 1.6 };
 /** The hardest stretch decides, with some room: there are harder ones between those that were tried. */
 const ROOM = 1.25;
 /** Of the bit rate that pictures of such a size usually have. */
@@ -139,32 +28,72 @@ const MOST_SHARE = 1.3;
 const USUAL_POWER = 0.75;
 const LEAST_POWER = 0.4;
 const MOST_POWER = 1;
-const STEP_BPS = 10_000;
+const BITRATE_STEP_BPS = 10_000;
 
 /**
- * The plan with highest bit rates for these very pictures: easy ones (drawn, slow, dark) get by with a part of what is usual,
- * hard ones (water, grain, sport) get more. The quality stays as planned. A note says what came of it.
+ * The ladder for these very pictures: easy ones (drawn, slow, dark) get by with a part of the usual bit rates, and with a
+ * coarser quality where nobody sees it; hard ones (water, grain, sport) get more. Without samples it stays as it was.
  */
-export function fitLadder(plan: TitlePlan, samples: readonly ComplexitySample[]): TitlePlan {
-  const { video } = plan;
-  const needed = video && needOf(samples);
-  if (!video || !needed) return plan;
-  const rungs = video.rungs.map((rung) => {
-    const { width, height, codec } = rung;
-    const usual = maxBitrate(width, height, perSecond(video.frameRate), codec);
-    const share =
-      (needed(width * height) * ROOM) / maxBitrate(width, height, perSecond(video.frameRate), 'h264');
-    const kept = Math.min(MOST_SHARE, Math.max(LEAST_SHARE, share));
-    return { ...rung, maxBitrateBps: Math.round((usual * kept) / STEP_BPS) * STEP_BPS || STEP_BPS };
+export function fitLadder(
+  video: Pick<PlannedVideo, 'rungs' | 'frameRate'>,
+  samples: readonly ComplexitySample[],
+  metric: QualityMetric,
+): ComplexityResult {
+  const step = stepOf(samples, metric);
+  const needed = needOf(samples, step);
+  const rungs = video.rungs.map((rung) => fitRung(rung, perSecond(video.frameRate), step, needed));
+  return { metric, rungs, notes: notesOn(rungs, metric, samples.length > 0) };
+}
+
+function fitRung(
+  { id, width, height, codec, crf, maxBitrateBps }: PlannedRung,
+  framesPerSecond: number,
+  step: number,
+  needed: ((pixels: number) => number) | undefined,
+): FittedRung {
+  if (!needed) return { id, crf, maxBitrateBps, plannedBps: maxBitrateBps };
+  const share = (needed(width * height) * ROOM) / maxBitrate(width, height, framesPerSecond, 'h264');
+  const kept = Math.min(MOST_SHARE, Math.max(LEAST_SHARE, share));
+  const fitted = Math.round((maxBitrateBps * kept) / BITRATE_STEP_BPS) * BITRATE_STEP_BPS;
+  return {
+    ...{ id, crf: crf + Math.round(step * STEP_OF[codec]), plannedBps: maxBitrateBps },
+    maxBitrateBps: Math.max(BITRATE_STEP_BPS, fitted),
+  };
+}
+
+/** How much coarser all that was tried may be and still be like the master. */
+function stepOf(samples: readonly ComplexitySample[], metric: QualityMetric): number {
+  const steps = pairsOf(samples).map(([fine, coarse]) => {
+    if (fine.likeness < ENOUGH[metric]) return 0;
+    if (coarse.likeness >= ENOUGH[metric]) return MAX_STEP;
+    const share = (fine.likeness - ENOUGH[metric]) / (fine.likeness - coarse.likeness);
+    return Math.floor(share * MAX_STEP);
   });
-  return { ...plan, video: { ...video, rungs }, notes: [...(plan.notes ?? []), noteOn(video.rungs, rungs)] };
+  return steps.length === 0 ? 0 : Math.min(...steps);
+}
+
+/** Both qualities of a stretch at a size. */
+function pairsOf(
+  samples: readonly ComplexitySample[],
+): (readonly [fine: ComplexitySample, coarse: ComplexitySample])[] {
+  return samples.flatMap((fine) => {
+    const coarse = samples.find(
+      ({ stretch, pixels, step }) => stretch === fine.stretch && pixels === fine.pixels && step > fine.step,
+    );
+    return coarse ? [[fine, coarse] as const] : [];
+  });
 }
 
 /** Bits a second at any size, by those that were tried; undefined: none was. */
-function needOf(samples: readonly ComplexitySample[]): ((pixels: number) => number) | undefined {
+function needOf(
+  samples: readonly ComplexitySample[],
+  step: number,
+): ((pixels: number) => number) | undefined {
   const hardest = new Map<number, number>();
-  for (const { pixels, bitrateBps } of samples) {
-    hardest.set(pixels, Math.max(hardest.get(pixels) ?? 0, bitrateBps));
+  for (const [fine, coarse] of pairsOf(samples)) {
+    const ratio = Math.max(1, coarse.bitrateBps) / Math.max(1, fine.bitrateBps);
+    const bitrateBps = fine.bitrateBps * ratio ** (step / MAX_STEP);
+    hardest.set(fine.pixels, Math.max(hardest.get(fine.pixels) ?? 0, bitrateBps));
   }
   const [large, small] = [...hardest].toSorted(([a], [b]) => b - a);
   if (!large) return undefined;
@@ -174,13 +103,25 @@ function needOf(samples: readonly ComplexitySample[]): ((pixels: number) => numb
   return (wanted) => bitrateBps * (wanted / pixels) ** bounded;
 }
 
-function noteOn(before: readonly PlannedRung[], after: readonly PlannedRung[]): string {
-  const sum = (rungs: readonly PlannedRung[]): number =>
-    rungs.reduce((total, { maxBitrateBps }) => total + maxBitrateBps, 0);
-  const percent = Math.round((100 * sum(after)) / sum(before));
-  if (percent > 100)
-    return `The pictures are hard: the ladder may take ${percent - 100} % more than planned.`;
-  return percent === 100
-    ? 'The pictures are as hard as usual.'
-    : `The pictures are easy: the ladder takes ${100 - percent} % less than planned.`;
+function notesOn(rungs: readonly FittedRung[], metric: QualityMetric, measured: boolean): string[] {
+  if (!measured)
+    return ['How hard the pictures are could not be measured: the bit rates are the usual ones.'];
+  const percent = savedPercent(rungs);
+  const inMegabits = (bps: number): string => (bps / 1_000_000).toFixed(bps < 1_000_000 ? 2 : 1);
+  const changes = rungs.map(
+    ({ id, plannedBps, maxBitrateBps }) =>
+      `${id} ${inMegabits(plannedBps)} -> ${inMegabits(maxBitrateBps)} Mb/s`,
+  );
+  const measuredBy = `by ${metric.toUpperCase()}`;
+  if (percent === 0) return [`The pictures are as hard as usual, ${measuredBy}: ${changes.join(', ')}.`];
+  return percent > 0
+    ? [`The pictures are easy, ${measuredBy}: ${changes.join(', ')}: ${percent} % less.`]
+    : [`The pictures are hard, ${measuredBy}: ${changes.join(', ')}: ${-percent} % more.`];
+}
+
+/** How much less the whole ladder may take than planned; below 0: more. */
+export function savedPercent(rungs: readonly FittedRung[]): number {
+  const planned = rungs.reduce((total, { plannedBps }) => total + plannedBps, 0);
+  const fitted = rungs.reduce((total, { maxBitrateBps }) => total + maxBitrateBps, 0);
+  return planned > 0 ? Math.round(100 * (1 - fitted / planned)) : 0;
 }

@@ -7,6 +7,7 @@ import { pieceArguments } from './piece-arguments.ts';
 import { PieceCheck, type PieceFound } from './piece-check.ts';
 import { pieceTimescale } from './piece-encoders.ts';
 import { type PieceSeek, pieceSeeks, type SeekMemory } from './piece-seeks.ts';
+import { isAwaited, MAX_PIECE_THREADS, pieceThreads } from './piece-threads.ts';
 import type { FrameRange, ToneMapper } from './piece-filters.ts';
 import {
   type MasterVideo,
@@ -29,10 +30,22 @@ export interface WorkDeps extends WorkRunDeps {
   readonly scratch: Scratch;
   readonly seekMemory: SeekMemory;
   readonly metrics: WorkMetrics;
-  /** Of a decoder, and of each encoder; a title's first piece, which is waited for, may use all cores. */
+  /** Of a decoder, and of each encoder, while all slots have work; see {@link pieceThreads}. */
   readonly threads: number;
   readonly cores: number;
   readonly toneMapper: ToneMapper;
+  readonly ladders: RungFitting;
+}
+
+/** Tells what rungs are encoded with where that follows from the pictures. */
+export interface RungFitting {
+  /** The same rungs, as they are to be encoded. @throws AppError VOD_COMPLEXITY_FAILED and those of the store */
+  rungsOf(
+    work: TitleWork,
+    rungs: readonly PlannedRung[],
+    attempt: Attempt,
+    deps: WorkDeps,
+  ): Promise<readonly PlannedRung[]>;
 }
 
 /** One attempt at a job, as those who do it see it. */
@@ -48,9 +61,6 @@ export interface PieceTask {
   readonly index: number;
   readonly rungs: readonly string[];
 }
-
-/** More do not make one segment any sooner. */
-const MAX_FIRST_THREADS = 8;
 
 /** Where a piece is put. */
 export function pieceKey(
@@ -84,7 +94,9 @@ interface Piece {
  * @throws AppError VOD_PIECE_FAILED and those of the store; PermanentJobError when the master is at fault
  */
 export async function encodePiece(task: PieceTask, attempt: Attempt, deps: WorkDeps): Promise<PieceResult> {
-  const piece = planned(task);
+  const asPlanned = planned(task);
+  const rungs = await deps.ladders.rungsOf(task.work, asPlanned.rungs, attempt, deps);
+  const piece = { ...asPlanned, rungs };
   return await deps.scratch.use(async (folder) => {
     const paths = piece.rungs.map((_, index) => join(folder, `${index}.mp4`));
     const frames = await encodeWhole(piece, paths, attempt, deps);
@@ -125,7 +137,7 @@ async function encodeWhole(
   deps: WorkDeps,
 ): Promise<number> {
   const { work } = piece;
-  const ways = pieceSeeks(work.master.demuxer, piece.start, piece.video);
+  const ways = pieceSeeks(work.master.demuxer, piece.start, piece.video, piece.master);
   const seeks = deps.seekMemory.worthTrying(work, ways);
   let frames = 0;
   for (const [index, seek] of seeks.entries()) {
@@ -140,7 +152,8 @@ async function encodeWhole(
     frames = found.frames;
     if (frames > piece.frames + piece.tolerance) break;
     if (!isWhole(piece, found, seek)) continue;
-    deps.seekMemory.worked(work, seek);
+    // Only what was tried in vain is worth remembering.
+    if (index > 0) deps.seekMemory.worked(work, seek);
     return frames;
   }
   throw new PermanentJobError(
@@ -167,8 +180,11 @@ async function encodeOnce(
 ): Promise<PieceFound> {
   const { work, master, video, rungs, range } = piece;
   const { toneMapper } = deps;
-  const threads =
-    piece.index === 0 ? Math.max(deps.threads, Math.min(deps.cores, MAX_FIRST_THREADS)) : deps.threads;
+  const ids = rungs.map(({ id }) => id);
+  const threads = pieceThreads(video, ids, piece.index, deps);
+  const isFirst = isAwaited(video, ids, piece.index);
+  // Beside one that somebody waits for nothing is begun that would only make it later.
+  if (!isFirst && deps.cores <= MAX_PIECE_THREADS) await deps.processes.untilNoneAwaited(attempt.signal);
   const { masterPath } = work;
   const { demuxer } = work.master;
   const args = pieceArguments({
@@ -178,7 +194,7 @@ async function encodeOnce(
     run.alive();
     attempt.progress(Math.min(1, frames / Math.max(1, piece.frames)));
   });
-  const run = new WorkRun(args, (bytes) => reader.push(bytes), attempt.signal, deps);
+  const run = new WorkRun(args, (bytes) => reader.push(bytes), attempt.signal, deps, isFirst);
   const end = await run.ended;
   if (!endedWell(end)) throw failureOf(end, 'VOD_PIECE_FAILED', masterPath);
   return await checkAll(piece, paths);

@@ -43,6 +43,8 @@ export interface VodLadderOptions {
   readonly pieceSeconds: number;
   readonly surround: SurroundChoice;
   readonly thumbnails: boolean;
+  /** Whether the bit rates of a ladder by name are fitted to the pictures before they are encoded. */
+  readonly contentAware: boolean;
 }
 
 export const DEFAULT_VOD_LADDER: VodLadderOptions = {
@@ -53,6 +55,7 @@ export const DEFAULT_VOD_LADDER: VodLadderOptions = {
   pieceSeconds: 12,
   surround: 'copy',
   thumbnails: true,
+  contentAware: false,
 };
 
 /** A full HD picture in H.264 at up to 30 frames a second needs no more; others in the measure of the following powers. */

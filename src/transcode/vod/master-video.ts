@@ -1,4 +1,5 @@
 import { AppError } from '../../base/errors.ts';
+import { findKeyFrames } from './master-key-frames.ts';
 import { findFrameRate, perSecond, type Samples } from './master-frame-rate.ts';
 import type { ProbedFrame, ProbedPacket, ProbedStream } from './probe-report.ts';
 import type { MasterVideo, Ratio } from './title-plan.ts';
@@ -66,6 +67,7 @@ export function describeVideo(
     durationMs: milliseconds(
       isVariable ? Math.max(end - start, 1 / perSecond(rate)) : wholeFrames(end - start, rate),
     ),
+    keyFrames: findKeyFrames(packets, milliseconds(start)),
   };
 }
 

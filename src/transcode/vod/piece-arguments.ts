@@ -55,7 +55,12 @@ export function pieceArguments(input: PieceInput): string[] {
 }
 
 /** Nothing is cut by the seek itself: which frames are taken, the filters decide. */
-function seekArguments({ seek, range, master, video }: PieceInput): string[] {
+export function seekArguments({
+  seek,
+  range,
+  master,
+  video,
+}: Pick<PieceInput, 'seek' | 'range' | 'master' | 'video'>): string[] {
   if (seek.kind === 'beginning') return [];
   const { numerator, denominator } = video.frameRate;
   const atMs = master.startMs + (range.start * 1000 * denominator) / numerator - seek.marginMs;

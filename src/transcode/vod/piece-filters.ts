@@ -74,7 +74,7 @@ export function toneMapFilters(
 }
 
 /** A value of a filter's option, as a filter graph is to have it: once for the option, once for the graph. */
-function escaped(value: string): string {
+export function escaped(value: string): string {
   return value.replaceAll(/[\\':]/g, '\\$&').replaceAll(/[\\'[\],;]/g, '\\$&');
 }
 

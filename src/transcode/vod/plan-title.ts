@@ -46,9 +46,19 @@ export function planTitle(
     audios,
     texts: planTexts([...own, ...sidecars]),
     thumbnails: choice.thumbnails && master.video ? planThumbnails(master.video) : undefined,
+    ...(video && choice.contentAware && typeof choice.ladder === 'string' && { contentAware: true }),
     segmentMs: video ? Math.round(video.segmentFrames * frameMs(video.frameRate)) : choice.segmentMs,
-    notes: [...(master.leftOut ?? []), ...(pictures?.notes ?? [])],
+    notes: [...(master.leftOut ?? []), ...(pictures?.notes ?? []), ...notesOnFitting(choice, video)],
   };
+}
+
+function notesOnFitting(
+  { contentAware, ladder }: VodLadderOptions,
+  video: PlannedVideo | undefined,
+): string[] {
+  return video && contentAware && typeof ladder !== 'string'
+    ? ['The bit rates are as configured: only those of ladders by name are fitted to the pictures.']
+    : [];
 }
 
 function frameMs(rate: Ratio): number {

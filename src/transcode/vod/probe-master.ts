@@ -189,10 +189,15 @@ class MasterProbe {
       throw this.#complaint(this.#said, 'The size of its pictures is not known');
     }
     checkPictureSize(video, limits);
-    const { packets, samples } = await this.#packets(video, report);
+    // At the same time, for somebody waits; nearly every master begins with a key frame.
+    const early = this.#frames(video.index, DECODED_PICTURES);
+    const reading = this.#packets(video, report);
+    await Promise.allSettled([early, reading]);
+    const { packets, samples } = await reading;
     const firstKey = packets.findIndex(({ isKey }) => isKey);
     const skipped = firstKey < 0 ? SAMPLE_PACKETS : Math.min(firstKey, MAX_SKIPPED);
-    const { frames, said } = await this.#frames(video.index, skipped + DECODED_PICTURES);
+    const { frames, said } =
+      skipped === 0 ? await early : await this.#frames(video.index, skipped + DECODED_PICTURES);
     const isEncrypted = packets.some((packet) => packet.isEncrypted);
     if (frames.length === 0 && !isEncrypted) throw this.#complaint(said, 'No picture can be decoded');
     return describeVideo(video, { packets, frames, samples }, limits);

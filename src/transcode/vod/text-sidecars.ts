@@ -77,9 +77,17 @@ export async function readSidecar(
 ): Promise<MasterText> {
   const text = describeSidecar(path, language, stem);
   if (!text) throw unreadableText('Subtitles beside a master are .srt, .vtt, .ttml or .dfxp files.');
-  const cues = await fileCues(path, text.codec);
-  if (cues.length === 0) throw unreadableText('There is nothing to read in it.');
+  await checkSidecar(path, text.codec);
   return text;
+}
+
+/**
+ * Looks into a file of subtitles, whatever it is called.
+ * @throws AppError VOD_TEXT_UNREADABLE with a sentence for people and no path in it
+ */
+export async function checkSidecar(path: string, codec: string): Promise<void> {
+  const cues = await fileCues(path, codec);
+  if (cues.length === 0) throw unreadableText('There is nothing to read in it.');
 }
 
 /**

@@ -38,12 +38,15 @@ export interface ThumbnailsInput {
 /** ffmpeg's arguments for all sheets of a title: cell `n` is the picture shown at `n` intervals. */
 export function thumbnailArguments(input: ThumbnailsInput): string[] {
   const { master } = input;
-  const rate = master.frameRate.numerator / master.frameRate.denominator;
-  const seconds = master.durationMs / 1000;
-  const isCheap = decodeCost(master.width * master.height, rate) * seconds <= THOROUGH_CORE_SECONDS;
   return [
     ...QUIETLY,
-    ...['-progress', OUTPUT, '-threads', `${input.threads}`, ...(isCheap ? [] : ['-skip_frame', 'nokey'])],
+    ...[
+      '-progress',
+      OUTPUT,
+      '-threads',
+      `${input.threads}`,
+      ...(isThorough(input) ? [] : ['-skip_frame', 'nokey']),
+    ],
     ...masterInputArguments(input.demuxer, input.masterPath, {
       maxPixels: MAX_WORK_PIXELS,
       maxStreams: MAX_WORK_STREAMS,
@@ -56,6 +59,14 @@ export function thumbnailArguments(input: ThumbnailsInput): string[] {
     ...['-f', 'image2', '-start_number', '0', '-y'],
     `file:${join(input.folder.replaceAll('%', '%%'), '%05d.jpg')}`,
   ];
+}
+
+/** Whether every picture is decoded: not where a key frame is near each cell's time, nor where it would take too long. */
+function isThorough({ master, planned }: ThumbnailsInput): boolean {
+  const { width, height, frameRate, durationMs, keyFrames } = master;
+  if (keyFrames && keyFrames.longestMs <= planned.intervalMs) return false;
+  const rate = frameRate.numerator / frameRate.denominator;
+  return (decodeCost(width * height, rate) * durationMs) / 1000 <= THOROUGH_CORE_SECONDS;
 }
 
 /** JPEG has the colours of BT.601 in full range. A picture that is held on is in every cell until the next. */

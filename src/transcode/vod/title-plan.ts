@@ -36,6 +36,15 @@ export interface MasterVideo {
   /** Time stamp of the first frame. */
   readonly startMs: number;
   readonly durationMs: number;
+  /** Undefined: not known. */
+  readonly keyFrames?: KeyFrames | undefined;
+}
+
+/** How far apart a master's key frames are, as far as they were seen. */
+export interface KeyFrames {
+  readonly longestMs: number;
+  /** They stand at the multiples of this, counted from the first picture; undefined: as they like. */
+  readonly evenMs?: number | undefined;
 }
 
 export interface MasterAudio {
@@ -71,6 +80,8 @@ export interface TitlePlan {
   readonly thumbnails: PlannedThumbnails | undefined;
   /** Nominal; of pictures exactly `video.segmentFrames`. */
   readonly segmentMs: number;
+  /** The bit rates of the rungs are not final: before the first piece they are fitted to the pictures ({@link ComplexityResult}). */
+  readonly contentAware?: boolean | undefined;
   /** What a person should know of it: tracks and rungs left out, and why; a sentence each. */
   readonly notes?: readonly string[] | undefined;
 }
@@ -149,6 +160,8 @@ export interface TitleWork {
   /** What people call it. */
   readonly name: string;
   readonly isProtected: boolean;
+  /** Whether renditions may be taken home as files. */
+  readonly isDownloadable?: boolean | undefined;
   readonly createdMs: number;
   /** The master: a file below an allowed folder. */
   readonly masterPath: string;
@@ -168,6 +181,8 @@ export function pieceRange(
 
 /** The jobs of a title: kind and data; what they resolve to follows. Files are blobs below {@link workPrefix}. */
 export type TitleJob =
+  /** The ladder is fitted to the pictures, where the plan wants that. */
+  | { readonly kind: 'complexity' }
   /** One piece of the rungs of one group. */
   | { readonly kind: 'piece'; readonly rungs: readonly string[]; readonly index: number }
   /** A whole track of sound. */
@@ -186,6 +201,26 @@ export function workPrefix({ title, generation }: Pick<TitleWork, 'title' | 'gen
 export interface PieceResult {
   readonly frames: number;
   readonly outputs: readonly { readonly rung: string; readonly key: string; readonly sizeBytes: number }[];
+}
+
+/** How like two pictures are: by libvmaf where ffmpeg has it, else by structural similarity of brightness. */
+export type QualityMetric = 'vmaf' | 'ssim';
+
+/** What a rung is encoded with after a look at the pictures. */
+export interface FittedRung {
+  readonly id: string;
+  readonly crf: number;
+  readonly maxBitrateBps: number;
+  /** What it was before. */
+  readonly plannedBps: number;
+}
+
+/** The ladder that was fitted to a title's pictures. */
+export interface ComplexityResult {
+  readonly metric: QualityMetric;
+  readonly rungs: readonly FittedRung[];
+  /** For people: what was measured of each rung, and what it saves. */
+  readonly notes: readonly string[];
 }
 
 /**

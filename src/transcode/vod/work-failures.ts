@@ -5,7 +5,7 @@ import type { WorkEnd } from './work-run.ts';
 /** What a failed run is called, by the kind of work. */
 export type WorkErrorCode = Extract<
   ErrorCode,
-  'VOD_PIECE_FAILED' | 'VOD_AUDIO_FAILED' | 'VOD_THUMBNAILS_FAILED'
+  'VOD_COMPLEXITY_FAILED' | 'VOD_PIECE_FAILED' | 'VOD_AUDIO_FAILED' | 'VOD_THUMBNAILS_FAILED'
 >;
 
 /** To read it again would end the same way. */

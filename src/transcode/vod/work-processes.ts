@@ -1,15 +1,21 @@
+import { EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
 /** The lowest there is: whatever else wants the CPU goes first. */
 const NICE = 19;
+/** Of what somebody waits for: before other work on titles, behind everything else. */
+const AWAITED_NICE = 10;
 
 /**
- * The encoders of VOD that run in this process. They have the lowest priority, and can be stopped together and go on
+ * The encoders of VOD that run in this process. They have a low priority, and can be stopped together and go on
  * later as if nothing had been.
  */
 export class WorkProcesses {
   readonly #pids = new Set<number>();
+  /** Of them those that somebody waits for. */
+  readonly #awaited = new Set<number>();
+  readonly #released = new EventEmitter().setMaxListeners(0);
   readonly #changed: (running: number) => void;
   #held = false;
 
@@ -27,10 +33,11 @@ export class WorkProcesses {
     return this.#pids.size;
   }
 
-  /** Takes in one that was just started. It is stopped at once while the others are. */
-  add(pid: number): void {
+  /** Takes in one that was just started. It is stopped at once while the others are. `isAwaited`: it goes before the others. */
+  add(pid: number, isAwaited = false): void {
     this.#pids.add(pid);
-    lowerPriority(pid);
+    if (isAwaited) this.#awaited.add(pid);
+    lowerPriority(pid, isAwaited ? AWAITED_NICE : NICE);
     if (this.#held) signal(pid, 'SIGSTOP');
     this.#changed(this.#pids.size);
   }
@@ -38,6 +45,12 @@ export class WorkProcesses {
   remove(pid: number): void {
     this.#pids.delete(pid);
     this.#changed(this.#pids.size);
+    if (this.#awaited.delete(pid) && this.#awaited.size === 0) this.#released.emit('free');
+  }
+
+  /** Resolves when none runs that is awaited. Rejects with an AbortError when the signal fires before. */
+  async untilNoneAwaited(cancelled: AbortSignal): Promise<void> {
+    while (this.#awaited.size > 0) await once(this.#released, 'free', { signal: cancelled });
   }
 
   /** Stops them. */
@@ -62,9 +75,9 @@ function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
   }
 }
 
-function lowerPriority(pid: number): void {
+function lowerPriority(pid: number, nice: number): void {
   try {
-    setPriority(pid, NICE);
+    setPriority(pid, nice);
   } catch (error) {
     if (!isGone(error)) throw error;
   }

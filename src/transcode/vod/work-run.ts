@@ -39,7 +39,7 @@ const BUSY_PERIODS = 20;
 
 /**
  * One run of ffmpeg on a master: ended by the signal, or when it gets nowhere. The time that it is stopped for others, or
- * not read from, does not count.
+ * not read from, does not count. One that `isAwaited` goes before other work on titles.
  */
 export class WorkRun {
   readonly ended: Promise<WorkEnd>;
@@ -57,6 +57,7 @@ export class WorkRun {
     output: (bytes: Uint8Array) => void,
     signal: AbortSignal,
     deps: WorkRunDeps,
+    isAwaited = false,
   ) {
     this.#deps = deps;
     this.#aliveAtMs = deps.clock.monotonicMs();
@@ -73,7 +74,7 @@ export class WorkRun {
       },
     );
     const { pid } = this.#process;
-    if (pid !== undefined) deps.processes.add(pid);
+    if (pid !== undefined) deps.processes.add(pid, isAwaited);
     this.#process.end();
     this.#watch = every(deps.clock, deps.watchdogMs / LOOKS, () => this.#look());
     const abort = (): void => this.kill('aborted');

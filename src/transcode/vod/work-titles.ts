@@ -7,12 +7,13 @@ import type { BlobStore } from '../../storage/blob-store.ts';
 import type { SpawnEncoder } from '../encoder-process.ts';
 import { encodeAudio } from './encode-audio.ts';
 import { type Attempt, encodePiece, type WorkDeps } from './encode-piece.ts';
+import { FittedLadders } from './fitted-ladders.ts';
 import type { ToneMapper } from './piece-filters.ts';
 import { SeekMemory } from './piece-seeks.ts';
 import { type LiveLoad, StepBack } from './step-back.ts';
 import type { StepBackLimits } from './step-back-policy.ts';
 import { makeThumbnails } from './thumbnails.ts';
-import type { TextResult, TitleJob, TitleWork } from './title-plan.ts';
+import type { QualityMetric, TextResult, TitleJob, TitleWork } from './title-plan.ts';
 import { WorkMetrics } from './work-metrics.ts';
 import { WorkProcesses } from './work-processes.ts';
 import { Scratch } from './work-scratch.ts';
@@ -25,6 +26,8 @@ export interface TitleWorkerOptions {
   /** ffmpeg: a name on the PATH or a path. */
   readonly ffmpeg: string;
   readonly toneMapper: ToneMapper;
+  /** What pictures are compared by; asked for once, when a title is to be fitted. Undefined: structural similarity. */
+  readonly qualityMetric?: () => Promise<QualityMetric>;
   /** What is made and not stored yet is here: as much as {@link slots} pieces with all their rungs. */
   readonly scratchFolder: string;
   /** How long an ffmpeg may get nowhere before it is ended, and its job begun again. */
@@ -37,7 +40,7 @@ export interface TitleWorkerDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
-  readonly queue: JobQueue;
+  readonly queue: Pick<JobQueue, 'work'>;
   readonly store: BlobStore;
   readonly spawn: SpawnEncoder;
   /** Makes a track of text. */
@@ -67,6 +70,7 @@ export function createTitleWorker(options: TitleWorkerOptions, deps: TitleWorker
   const processes = new WorkProcesses((running) => metrics.encoders.set(running));
   const scratch = new Scratch(options.scratchFolder);
   const seekMemory = new SeekMemory();
+  const ladders = new FittedLadders(options.qualityMetric);
   const work: WorkDeps = {
     ...{ clock, log, store, spawn, metrics, processes, scratch, seekMemory },
     program: options.ffmpeg,
@@ -74,8 +78,10 @@ export function createTitleWorker(options: TitleWorkerOptions, deps: TitleWorker
     threads: Math.max(1, Math.ceil(cores / slots)),
     cores,
     toneMapper: options.toneMapper,
+    ladders,
   };
   const handlers: Handlers = {
+    complexity: (_job, title, attempt) => ladders.ladderOf(title, attempt, work),
     piece: ({ rungs, index }, title, attempt) => encodePiece({ work: title, rungs, index }, attempt, work),
     audio: ({ id }, title, attempt) => encodeAudio({ work: title, id }, attempt, work),
     text: ({ id }, title, attempt) => deps.text(title, id, attempt),
@@ -116,6 +122,8 @@ async function doJob(running: RunningJob, handlers: Handlers, log: Logger): Prom
 /** What the handlers answer is made of what can be written as JSON. */
 function dispatch(job: TitleJob, work: TitleWork, attempt: Attempt, handlers: Handlers): Promise<object> {
   switch (job.kind) {
+    case 'complexity':
+      return handlers.complexity(job, work, attempt);
     case 'piece':
       return handlers.piece(job, work, attempt);
     case 'audio':

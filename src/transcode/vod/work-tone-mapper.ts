@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Environment, encoderEnvironment, findProgram } from '../spawn-encoder.ts';
 import type { ToneMapper } from './piece-filters.ts';
+import type { QualityMetric } from './title-plan.ts';
 import { toneTable } from './piece-tone-table.ts';
 
 /** ffmpeg's list of filters is some tens of kilobytes. */
@@ -22,6 +23,12 @@ export async function chooseToneMapper(
   const has = (name: string): boolean => new RegExp(`^ *\\S+ +${name} `, 'm').test(filters);
   if (has('zscale') && has('tonemap')) return { kind: 'zscale' };
   return await writeToneTables(folder);
+}
+
+/** What this ffmpeg compares pictures with: the model of how people see them where it has it. */
+export async function chooseQualityMetric(ffmpeg: string, environment: Environment): Promise<QualityMetric> {
+  const filters = await listFilters(ffmpeg, environment);
+  return /^ *\S+ +libvmaf /m.test(filters) ? 'vmaf' : 'ssim';
 }
 
 /** Writes the tables to a folder. */

@@ -46,6 +46,8 @@ export class DashPlayer implements Player {
     if (mode === 'low') this.#steer(video);
     else if (targetMs !== undefined) this.#setDelay(targetMs);
     if (licenses) protectDash(this.#dash, licenses);
+    // Who wants subtitles chooses them: by itself dash.js shows the first, whatever they are.
+    this.#dash.updateSettings({ streaming: { text: { defaultEnabled: false } } });
     this.#dash.initialize(video, new URL('index.mpd', streamUrl).href, true, startSeconds ?? Number.NaN);
     return Promise.resolve();
   }
