@@ -26,6 +26,8 @@ const MAX_SAMPLE_RATE = 192_000;
 const MIN_SAMPLE_RATE = 1000;
 /** Channels by channelConfiguration (table 1.19); 0 is told by a program_config_element. */
 const CHANNELS = [0, 1, 2, 3, 4, 5, 6, 8, 0, 0, 0, 7, 8, 0, 8];
+/** SBR gives twice the core's rate, never more (ISO/IEC 14496-3 4.6.18). */
+const MAX_SBR_RATIO = 2;
 const AOT_LC = 2;
 const AOT_SBR = 5;
 const AOT_PS = 29;
@@ -76,6 +78,7 @@ function describe(
   const sampleRate = extension?.rate ?? coreRate;
   const frameTicks = (general.frameLength * sampleRate) / coreRate;
   if (!isUsableRate(sampleRate) || !Number.isInteger(frameTicks)) return undefined;
+  if (sampleRate > MAX_SBR_RATIO * coreRate) return undefined;
   const objectType = extension ? (extension.parametricStereo ? AOT_PS : AOT_SBR) : AOT_LC;
   return {
     codecString: `mp4a.40.${objectType}`,

@@ -144,7 +144,7 @@ describe.each([
     await server?.close();
   });
 
-  it.concurrent.each(PLAYERS)(
+  it.each(PLAYERS)(
     `plays through ${rotations} changes of keys, in the quality that is allowed, with %s`,
     (player) =>
       withPage(browser, (page) => playThrough(page, player, rotations), {

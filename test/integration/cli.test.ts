@@ -46,6 +46,7 @@ describe('headwater', () => {
       'vod add',
       'vod list',
       'vod rm',
+      'worker',
       'token',
       'keys rotate-kek',
       'keys rewrap',

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -29,8 +29,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function start(): Promise<TestServer> {
+function start(name: string): Promise<TestServer> {
   return startServer({
+    dataDir: join(folder, name),
     set: [
       ...['vod.ladder=240p:300k', 'vod.effort=low', 'vod.segmentMs=2000', `vod.roots=${folder}`],
       ...['state.driver=redis', `state.redis.url=${redis.url}`, 'vod.queue=redis', 'vod.slots=1'],
@@ -42,8 +43,10 @@ function start(): Promise<TestServer> {
 it('two servers make a title together, and one goes on alone when the other is gone', {
   timeout: 180_000,
 }, async () => {
-  const first = await start();
-  const second = await start();
+  const first = await start('first');
+  // Whoever shares viewers has the same secrets.
+  await cp(join(first.dataDir, 'secrets'), join(folder, 'second', 'secrets'), { recursive: true });
+  const second = await start('second');
   const open = [first, second];
   try {
     const control = await controlOf(first);
