@@ -32,7 +32,8 @@ const SAMPLE_MS = 250;
 /** What encryption may add, milliseconds. */
 const BAR_MS = 10;
 
-const WAYS = { clear: [], encrypted: ['--drm'] } as const;
+/** With one key for all of it: a reader of segments to come must know their names. */
+const WAYS = { clear: [], encrypted: ['--drm', '--set', 'drm.rotationSeconds=3600'] } as const;
 type Way = keyof typeof WAYS;
 
 interface Session {
