@@ -1,5 +1,6 @@
-import { join, resolve } from 'node:path';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { Closer } from '../base/closer.ts';
 import { errorCode } from '../base/errors.ts';
@@ -48,6 +49,15 @@ export function keepsLive({ live }: Config): boolean {
   return live.dvrSeconds > 0 || live.record;
 }
 
+/** Whether something was kept once: it is deleted in its time, also where nothing is kept any more. */
+export function hasKeptLive(config: Config): boolean {
+  return existsSync(indexPath(config));
+}
+
+function indexPath({ dataDir }: Config): string {
+  return join(resolve(dataDir), 'state', 'live-segments.lmdb');
+}
+
 /** @throws AppError STATE_SEGMENTS_UNAVAILABLE, STATE_SEGMENTS_IN_USE */
 export async function openLiveKeeping(config: Config, deps: LiveKeepingDeps): Promise<LiveKeeping> {
   const { store, catalogue, titles, keys, clock, metrics } = deps;
@@ -59,7 +69,7 @@ export async function openLiveKeeping(config: Config, deps: LiveKeepingDeps): Pr
   const isShared = storage.driver !== 'fs' || config.state.driver === 'redis' || config.vod.queue === 'redis';
   const archive = await openLiveArchive(
     {
-      indexPath: join(resolve(config.dataDir), 'state', 'live-segments.lmdb'),
+      indexPath: indexPath(config),
       ...{ windowSeconds, dvrSeconds, record, graceMs, isShared },
     },
     {

@@ -43,7 +43,13 @@ import { TitleCatalogue } from '../vod/title-catalogue.ts';
 import { type PlanWish, type Sidecar, TitleService } from '../vod/title-service.ts';
 import { Uploads } from '../vod/uploads.ts';
 import { VodMetrics } from '../vod/vod-metrics.ts';
-import { keepsLive, type KeysOfRecordings, type LiveKeeping, openLiveKeeping } from './live-keeping.ts';
+import {
+  hasKeptLive,
+  keepsLive,
+  type KeysOfRecordings,
+  type LiveKeeping,
+  openLiveKeeping,
+} from './live-keeping.ts';
 import { recordingKeeper } from './recording-keeper.ts';
 import { stateOptions } from './state-options.ts';
 import { storageCacheOptions, storageOptions } from './storage-options.ts';
@@ -55,7 +61,7 @@ export interface Vod {
   readonly jobEvents: JobEvents;
   /** For the origin. */
   readonly source: TitleSource;
-  /** Undefined: nothing of a live stream outlasts its window. */
+  /** Undefined: nothing of a live stream outlasts its window, nor ever did. */
   readonly live: LiveKeeping | undefined;
   readonly recordings: RecordingKeeper | undefined;
   readonly documented: DocumentedApi;
@@ -162,12 +168,13 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
   );
   await service.open();
   closer.defer(() => service.close());
-  const live = keepsLive(config)
-    ? await openLiveKeeping(config, {
-        ...{ store, read, catalogue, clock, metrics, titles: service },
-        ...{ keys: deps.keysOfRecordings, log: deps.log },
-      })
-    : undefined;
+  const live =
+    keepsLive(config) || hasKeptLive(config)
+      ? await openLiveKeeping(config, {
+          ...{ store, read, catalogue, clock, metrics, titles: service },
+          ...{ keys: deps.keysOfRecordings, log: deps.log },
+        })
+      : undefined;
   closer.defer(() => live?.close());
   if (config.vod.work) {
     const worker = await openWorker(config, deps, { queue, store, dataDir, run });

@@ -53,14 +53,6 @@ export interface RecordingRequest {
   readonly toMs: number | undefined;
 }
 
-/** A recording that is being made. */
-export interface RecordingProgress {
-  readonly title: string;
-  readonly stream: string;
-  /** 0 to 1. */
-  readonly progress: number;
-}
-
 /** Made at the same time; each has many calls of the store under way. */
 const AT_ONCE = 2;
 /** Ordered, and not made yet; one more is refused. Broadcasts are as many as there are. */
@@ -134,14 +126,6 @@ export class Recorder {
   /** Whether a recording of that name is being made. */
   isMaking(title: string): boolean {
     return this.#making.has(title);
-  }
-
-  making(): readonly RecordingProgress[] {
-    return [...this.#making].map(([title, { order, progress }]) => ({
-      title,
-      stream: order.stream,
-      progress,
-    }));
   }
 
   /**

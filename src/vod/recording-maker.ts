@@ -45,17 +45,11 @@ export class RecordingMaker {
   readonly #deps: MakerDeps;
   /** Keys of blobs that are in place. */
   readonly #placed = new Set<string>();
-  #wanted = 0;
   #closed = false;
 
   constructor(order: RecordingOrder, deps: MakerDeps) {
     this.order = order;
     this.#deps = deps;
-  }
-
-  /** 0 to 1. */
-  get progress(): number {
-    return this.#wanted === 0 ? 0 : Math.min(1, this.#placed.size / this.#wanted);
   }
 
   /** Stops {@link make} soon: it rejects. */
@@ -121,7 +115,6 @@ export class RecordingMaker {
     const inits = title.periods.flatMap(({ id, tracks }) =>
       [...tracks].map(([rendition, { init }]) => ({ key: prefix + initPath(rendition, id), init })),
     );
-    this.#wanted = inits.length + copies.length;
     await inParallel(inits, ({ key, init }) =>
       this.#once(key, async () => void (await this.#deps.store.put(key, init, MEDIA))),
     );

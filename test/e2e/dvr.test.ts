@@ -91,7 +91,9 @@ describe('a stream of which more is kept than memory holds', () => {
 
         await goBack(page, BACK_SECONDS);
         await whenPlayed(page, 3, 'three seconds of the past');
+        // Nothing draws it to the edge: it keeps its distance, at its own pace.
         expect(await behind(page)).toBeGreaterThan(2 * WINDOW_SECONDS);
+        expect((await glanceAtPage(page)).playbackRate).toBe(1);
 
         expect(await pauseFor(page, WINDOW_SECONDS + 4)).toBeLessThan(4);
         await whenPlayed(page, 3, 'what was in memory when the pause began');

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -139,5 +139,19 @@ describe('a stream that is kept behind its window', () => {
       ]);
       expect(Number.parseInt(stdout.toString('utf8'), 10)).toBeGreaterThan(SEGMENTS_BEHIND * 30);
     }
+  }, 120_000);
+
+  it('is deleted in its time when nothing is to be kept any more', async () => {
+    await server.close();
+    const off = ['live.dvrSeconds=0', 'live.record=false'];
+    server = await startServer({ dataDir, set: [...SETTINGS, ...off] });
+    const stored = join(dataDir, 'media', 'live');
+    const kept = async (): Promise<readonly string[]> => {
+      const names = await readdir(stored, { recursive: true }).catch(() => []);
+      return names.filter((name) => name.endsWith('.m4s'));
+    };
+    await until(async () => (await kept()).length === 0, 'no live segment in the store', 90_000);
+    // What became of it stays.
+    expect(await statusOf(`${server.mediaUrl}/vod/so-far/index.m3u8`)).toBe(200);
   }, 120_000);
 });
