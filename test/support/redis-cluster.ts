@@ -9,7 +9,7 @@ export interface RedisCluster {
   readonly nodes: readonly Redis[];
   /** The primary that has a slot now, as most nodes that run see it. */
   primaryOf(slot: number): Promise<Redis>;
-  /** The replica of a primary. */
+  /** The replica of a primary; after a failover it is waited for until the primary has heard of it. */
   replicaOf(primary: Redis): Promise<Redis>;
   /** Begins to move a slot from the primary that has it to another, key by key; gives the function that ends it. */
   moveSlot(
@@ -131,13 +131,13 @@ class ClusterOfTest implements RedisCluster {
     throw new Error(`nobody has slot ${slot}`);
   }
 
-  async replicaOf(primary: Redis): Promise<Redis> {
-    const seen = await look(primary);
-    const self = seen.find(({ flags }) => flags.includes('myself'));
-    const replica = seen.find(({ primaryId }) => primaryId === self?.id);
-    const found = this.nodes.find(({ port }) => port === replica?.port);
-    if (!found) throw new Error('no replica');
-    return found;
+  replicaOf(primary: Redis): Promise<Redis> {
+    return until(async () => {
+      const seen = await look(primary);
+      const self = seen.find(({ flags }) => flags.includes('myself'));
+      const replica = seen.find(({ primaryId }) => primaryId === self?.id);
+      return this.nodes.find(({ port }) => port === replica?.port);
+    }, 'the primary hears of its replica');
   }
 
   async moveSlot(slot: number) {
