@@ -90,10 +90,20 @@ function checkVendors({ drm, license }: Config, refuse: (path: string, what: str
   }
 }
 
+/** In MPDs each encrypted segment is said to be 10 microseconds shorter (see packager/dash): at most half a segment in all. */
+function longestRotationSeconds(segmentMs: number): number {
+  const mostSegments = (segmentMs * 1000) / 2 / 10;
+  return Math.floor((mostSegments * segmentMs) / 1000);
+}
+
 function checkDrm({ drm, live }: Config, refuse: (path: string, what: string) => void): void {
   // A period must begin at a segment, and players need two of them to get the next key.
   if (drm.rotationSeconds * 1000 < live.segmentMs * 3) {
     refuse('drm.rotationSeconds', `must hold at least three segments of ${live.segmentMs} ms`);
+  }
+  const mostSeconds = longestRotationSeconds(live.segmentMs);
+  if (drm.rotationSeconds > mostSeconds) {
+    refuse('drm.rotationSeconds', `must be at most ${mostSeconds} with segments of ${live.segmentMs} ms`);
   }
   if (!drm.licenseUrls.fairplay.includes('{kid}')) {
     refuse('drm.licenseUrls.fairplay', 'must have {kid} in it');

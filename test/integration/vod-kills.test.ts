@@ -71,7 +71,10 @@ function watcherOf(title: string): TitleWatcher {
 }
 
 /** Makes a title while `trouble` goes on; what its watcher has to say. */
-async function make(title: string, trouble: (watcher: TitleWatcher) => Promise<void> = async () => undefined) {
+async function make(
+  title: string,
+  trouble: (watcher: TitleWatcher) => Promise<void> = async () => undefined,
+) {
   const watcher = watcherOf(title);
   watcher.start();
   const job = await addTitle(farm.control, { title, path: join(farm.masters, 'film.mp4') });

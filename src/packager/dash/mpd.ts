@@ -63,6 +63,12 @@ const SPLICE_NAMESPACE = 'http://www.scte.org/schemas/35/2016';
 const SPLICE_TIMESCALE = 90_000;
 const TICKS_PER_MS = 90;
 const MICROSECONDS = 1_000_000;
+/**
+ * How much shorter an encrypted segment is said to be. dash.js rounds the times of segments to 10 microseconds: with less
+ * the one too many of a period of few segments begins at its end, or before, as the digits will, and dash.js stands still for
+ * a second when it does. Over a crypto period it adds up, to at most half a segment: see the limits of `drm.rotationSeconds`.
+ */
+const SHORTER_MICROSECONDS = 10;
 export const CLOCK_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014';
 export const CLOCK_SCHEME_ISO = 'urn:mpeg:dash:utc:http-iso:2014';
 const CHANNEL_COUNT_SCHEME = 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011';
@@ -367,7 +373,7 @@ function producerReferenceTime(set: number, options: MpdOptions): XmlElement {
 }
 
 /**
- * The segment duration as a ratio. Of encrypted media it is said to be a microsecond less, so that players count one
+ * The segment duration as a ratio. Of encrypted media it is said to be a little less, so that players count one
  * segment more than a period has before its keys change; it is empty (see the origin). dash.js 5 goes over to the next
  * Period as soon as it has asked for the last segment, in the middle of its chunks.
  */
@@ -377,7 +383,7 @@ function segmentGrid({ segmentTicks, segmentTimescale, protections }: Period): {
 } {
   if (protections.size === 0) return wholeRatio(segmentTicks, segmentTimescale);
   const microseconds = Math.floor((segmentTicks * MICROSECONDS) / segmentTimescale);
-  return { numerator: microseconds - 1, denominator: MICROSECONDS };
+  return { numerator: microseconds - SHORTER_MICROSECONDS, denominator: MICROSECONDS };
 }
 
 /**

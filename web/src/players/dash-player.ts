@@ -16,6 +16,8 @@ import { type Steering, steerByTarget } from './target-steering.ts';
 
 /** Delay behind the live edge. Below 200 ms the sound breaks off in Chromium, whatever the network. */
 const BOUNDS: LatencyBounds = { startMs: 260, floorMs: 230, ceilingMs: 4000 };
+/** From one Period to the next dash.js needs some 100 ms until it asks for media: so much more it is given, in time for it. */
+const PERIOD_CHANGE = { moreMs: 100, beforeSeconds: 4 };
 /** DOWNLOAD_ERROR_ID_CONTENT_CODE. */
 const SEGMENT_MISSING = 27;
 
@@ -149,8 +151,21 @@ export class DashPlayer implements Player {
         this.#loadedUrl = request.url;
       }
     });
-    this.#steering = steerByTarget(video, boundsFrom(BOUNDS, this.#options.targetMs), this, {
-      setTarget: (delayMs) => this.#setDelay(delayMs),
+    const { targetMs, licenses } = this.#options;
+    let target = 0;
+    // Keys may change at once: how far that is, playback tells.
+    let moreMs = licenses ? PERIOD_CHANGE.moreMs : 0;
+    this.#dash.on('playbackTimeUpdated', ({ timeToEnd }) => {
+      const wanted = timeToEnd < PERIOD_CHANGE.beforeSeconds ? PERIOD_CHANGE.moreMs : 0;
+      if (wanted === moreMs) return;
+      moreMs = wanted;
+      this.#setDelay(target + moreMs);
+    });
+    this.#steering = steerByTarget(video, boundsFrom(BOUNDS, targetMs), this, {
+      setTarget: (delayMs) => {
+        target = delayMs;
+        this.#setDelay(target + moreMs);
+      },
       levelMs: () => inMs(this.latencySeconds()),
       choose: (id, urgent) => this.#choose(id, urgent),
       sampleUrl: () => this.#loadedUrl,
