@@ -21,7 +21,7 @@ export const protectionSections = {
     rotationSeconds: integer(
       300,
       { min: 10, max: 86_400 },
-      'Length of a crypto period: how often a live stream changes its keys. Counted from 1970, so a restart goes on in it.',
+      'Length of a crypto period: how often a live stream changes its keys. Counted from 1970, so a restart goes on in it. Segments below 1.4 s allow less than a day.',
     ),
     leadSeconds: integer(
       30,

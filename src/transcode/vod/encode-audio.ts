@@ -2,7 +2,7 @@ import { AppError } from '../../base/errors.ts';
 import { PermanentJobError } from '../../state/job-queue.ts';
 import { AudioStretches, type StretchOptions } from './audio-stretches.ts';
 import { audioArguments } from './audio-track-arguments.ts';
-import type { Attempt, WorkDeps } from './encode-piece.ts';
+import { type Attempt, letAwaitedGoFirst, type WorkDeps } from './encode-piece.ts';
 import {
   type AudioResult,
   audioStretchKey,
@@ -100,6 +100,7 @@ class TrackEncoding {
     this.#run.flow(false);
     this.#storing = this.#storing
       .then(() => this.#storeReady())
+      .then(() => letAwaitedGoFirst(this.#attempt, this.#deps))
       .then(
         () => this.#run.flow(true),
         (error: unknown) => {

@@ -183,12 +183,12 @@ async function encodeOnce(
   const ids = rungs.map(({ id }) => id);
   const threads = pieceThreads(video, ids, piece.index, deps);
   const isFirst = isAwaited(video, ids, piece.index);
-  // Beside one that somebody waits for nothing is begun that would only make it later.
-  if (!isFirst && deps.cores <= MAX_PIECE_THREADS) await deps.processes.untilNoneAwaited(attempt.signal);
+  if (!isFirst) await letAwaitedGoFirst(attempt, deps);
   const { masterPath } = work;
   const { demuxer } = work.master;
   const args = pieceArguments({
     ...{ masterPath, demuxer, master, video, rungs, range, seek, paths, threads, toneMapper },
+    isAwaited: isFirst,
   });
   const reader = new ProgressReader((frames) => {
     run.alive();
@@ -198,6 +198,11 @@ async function encodeOnce(
   const end = await run.ended;
   if (!endedWell(end)) throw failureOf(end, 'VOD_PIECE_FAILED', masterPath);
   return await checkAll(piece, paths);
+}
+
+/** Beside a piece that somebody waits for nothing goes on that would only make it later, where that has all cores. */
+export async function letAwaitedGoFirst({ signal }: Attempt, { cores, processes }: WorkDeps): Promise<void> {
+  if (cores <= MAX_PIECE_THREADS) await processes.untilNoneAwaited(signal);
 }
 
 /** All rungs have the same frames: they come from one decoder. */

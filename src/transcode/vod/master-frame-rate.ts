@@ -119,8 +119,18 @@ function tidy(rate: Ratio): Ratio {
  * of them: what is decoded later may be shown earlier, but never before its own decode time.
  */
 export function splitStretches(packets: readonly PictureTime[], samples: Samples | undefined): number[][] {
-  const stretches: PictureTime[][] = [];
-  let last: PictureTime | undefined;
+  return stretchesOf(packets, samples)
+    .map(displayTimes)
+    .filter((times) => times.length > 1);
+}
+
+/** Packets that follow each other in the file, in its order; those without a time are left out. */
+export function stretchesOf<T extends PictureTime>(
+  packets: readonly T[],
+  samples: Samples | undefined,
+): T[][] {
+  const stretches: T[][] = [];
+  let last: T | undefined;
   for (const packet of packets) {
     if (packet.pts === undefined && packet.dts === undefined) continue;
     const isWhole =
@@ -131,7 +141,7 @@ export function splitStretches(packets: readonly PictureTime[], samples: Samples
     stretches.at(-1)?.push(packet);
     last = packet;
   }
-  return stretches.map(displayTimes).filter((times) => times.length > 1);
+  return stretches;
 }
 
 /** A sample that begins anew where another ended is decoded from an earlier key frame, whose decode time nobody may know. */

@@ -31,6 +31,12 @@ describe('the key frames of a master', () => {
     expect(shifted).toEqual({ longestMs: found?.longestMs });
   });
 
+  it('are those of each place where little is left out between two', () => {
+    const places = [0, 12, 24].flatMap((from) => packets(from, 250, (n) => (from * 25 + n) % 50 === 0));
+    const found = findKeyFrames(places, 0, { length: 250, places: 3 });
+    expect([found?.longestMs, found?.evenMs]).toEqual([2000, 2000]);
+  });
+
   it('are not even where one is missing, or an additional one stands between', () => {
     const missing = findKeyFrames(
       packets(0, 400, (n) => n % 50 === 0 && n !== 100),

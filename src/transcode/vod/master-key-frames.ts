@@ -1,17 +1,25 @@
+import { type Samples, stretchesOf } from './master-frame-rate.ts';
 import type { ProbedPacket } from './probe-report.ts';
 import type { KeyFrames } from './title-plan.ts';
 
-/** Packets that are further apart than this are of two places of the file. Seconds. */
-const STRETCH_SECONDS = 5;
 /** Clocks of containers are rounded. */
 const ROUNDING_MS = 1;
 
 /**
  * How far apart a master's key frames are, by the packets that were read of it. Undefined: there are too few to tell.
- * `startMs`: of the first picture.
+ * `startMs`: of the first picture. `samples` undefined: the packets are all of one place.
  */
-export function findKeyFrames(packets: readonly ProbedPacket[], startMs: number): KeyFrames | undefined {
-  const stretches = stretchesOf(packets);
+export function findKeyFrames(
+  packets: readonly ProbedPacket[],
+  startMs: number,
+  samples?: Samples,
+): KeyFrames | undefined {
+  const stretches = stretchesOf(
+    packets.filter(({ isDiscarded }) => !isDiscarded),
+    samples,
+  )
+    .map(picturesOf)
+    .filter(({ length }) => length > 0);
   const keys = stretches.flatMap((stretch) => stretch.flatMap(({ isKey, ms }) => (isKey ? [ms] : [])));
   const longestMs = Math.round(largest(stretches.map(longestWithout)) * 1000) / 1000;
   if (keys.length < 2 || longestMs <= ROUNDING_MS) return undefined;
@@ -59,16 +67,6 @@ interface Picture {
   readonly isKey: boolean;
 }
 
-/** Pictures whose packets follow each other in the file. */
-function stretchesOf(packets: readonly ProbedPacket[]): Picture[][] {
-  const stretches: Picture[][] = [];
-  let last: number | undefined;
-  for (const { pts, dts, isKey, isDiscarded } of packets) {
-    const time = dts ?? pts;
-    if (isDiscarded || time === undefined) continue;
-    if (last === undefined || time <= last || time - last > STRETCH_SECONDS) stretches.push([]);
-    if (pts !== undefined) stretches.at(-1)?.push({ ms: pts * 1000, isKey });
-    last = time;
-  }
-  return stretches.filter((stretch) => stretch.length > 0);
+function picturesOf(packets: readonly ProbedPacket[]): Picture[] {
+  return packets.flatMap(({ pts, isKey }) => (pts === undefined ? [] : [{ ms: pts * 1000, isKey }]));
 }

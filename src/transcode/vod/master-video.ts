@@ -67,7 +67,7 @@ export function describeVideo(
     durationMs: milliseconds(
       isVariable ? Math.max(end - start, 1 / perSecond(rate)) : wholeFrames(end - start, rate),
     ),
-    keyFrames: findKeyFrames(packets, milliseconds(start)),
+    keyFrames: findKeyFrames(packets, milliseconds(start), sample.samples),
   };
 }
 

@@ -28,6 +28,7 @@ function input(given: Partial<PieceInput> = {}): PieceInput {
     seek: { kind: 'before', marginMs: 1000 },
     paths: ['/scratch/0.mp4', '/scratch/1.mp4'],
     threads: 2,
+    isAwaited: false,
     toneMapper: { kind: 'zscale' },
     ...given,
   };
@@ -104,6 +105,14 @@ describe("ffmpeg's arguments for a piece", () => {
     const master = { ...base.master, matrix, width, height };
     const [graph = ''] = valuesOf(pieceArguments({ ...base, master }), '-filter_complex');
     expect(/in_color_matrix=(\w+)/.exec(graph)?.[1]).toBe(assumed);
+  });
+
+  it('search less where somebody waits', () => {
+    const [calm, hasty] = [false, true].map((isAwaited) =>
+      valuesOf(pieceArguments(input({ isAwaited })), '-x264-params'),
+    );
+    expect(calm).toEqual(['open-gop=0', 'open-gop=0']);
+    expect(hasty?.[0]).toContain('subme=2');
   });
 
   it('ask for key frames on the grid from every encoder', () => {

@@ -18,6 +18,8 @@ export interface PieceInput {
   readonly paths: readonly string[];
   /** Of the decoder, and of each encoder. */
   readonly threads: number;
+  /** Whether somebody waits for it. */
+  readonly isAwaited: boolean;
   readonly toneMapper: ToneMapper;
 }
 
@@ -29,7 +31,7 @@ export const QUIETLY = ['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'wa
 
 /** ffmpeg's arguments for one piece: one decode, every rung of the group to a file of its own. */
 export function pieceArguments(input: PieceInput): string[] {
-  const { master, video, rungs, threads } = input;
+  const { master, video, rungs, threads, isAwaited } = input;
   const graph = pieceGraph({
     master,
     video,
@@ -49,7 +51,11 @@ export function pieceArguments(input: PieceInput): string[] {
     ...['-filter_complex_threads', `${threads}`, '-filter_complex', graph],
     ...rungs.flatMap((rung, index) => [
       ...['-map', `[o${index}]`],
-      ...pieceOutput({ rung, gopFrames: video.gopFrames, threads }, video, input.paths[index] ?? ''),
+      ...pieceOutput(
+        { rung, gopFrames: video.gopFrames, threads, isAwaited },
+        video,
+        input.paths[index] ?? '',
+      ),
     ]),
   ];
 }
