@@ -277,6 +277,11 @@ describe('what is refused', () => {
       ['--set live.windowSeconds: must hold at least three segments of 10000 ms'],
     ],
     [
+      'keys that are kept for longer than short segments allow',
+      { flags: ['live.segmentMs=500', 'live.partMs=200', 'drm.rotationSeconds=20000'] },
+      ['--set drm.rotationSeconds: must be at most 12500 with segments of 500 ms'],
+    ],
+    [
       'an encoder that has less time to start than to pause',
       { flags: ['ladder.watchdogMs=6000'] },
       ['default ladder.startTimeoutMs: must not be below ladder.watchdogMs (6000)'],
