@@ -16,8 +16,8 @@ import { type Steering, steerByTarget } from './target-steering.ts';
 
 /** Delay behind the live edge. Below 200 ms the sound breaks off in Chromium, whatever the network. */
 const BOUNDS: LatencyBounds = { startMs: 260, floorMs: 230, ceilingMs: 4000 };
-/** From one Period to the next dash.js needs some 100 ms until it asks for media: so much more it is given, in time for it. */
-const PERIOD_CHANGE = { moreMs: 100, beforeSeconds: 4 };
+/** From one Period to the next dash.js takes some 100 ms, at times twice that: so much more delay it is given, in time for it. */
+const PERIOD_CHANGE = { moreMs: 200, beforeSeconds: 5 };
 /** DOWNLOAD_ERROR_ID_CONTENT_CODE. */
 const SEGMENT_MISSING = 27;
 
