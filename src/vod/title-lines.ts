@@ -1,3 +1,5 @@
+import { AppError } from '../base/errors.ts';
+import { sameBytes } from '../packager/period-factory.ts';
 import type { LockedTrack, PeriodCipher } from '../packager/period-cipher.ts';
 import { type PackagedSegment, TitleTrackPackager } from '../packager/vod/title-track-packager.ts';
 import type { Sample, Track } from '../stream/track.ts';
@@ -42,7 +44,7 @@ export class TitleLine {
     return this.#track?.init;
   }
 
-  /** @throws AppError DRM_KEYS_UNAVAILABLE, DRM_TRACK_REFUSED */
+  /** @throws AppError DRM_KEYS_UNAVAILABLE, DRM_TRACK_REFUSED, VOD_WORK_DAMAGED */
   add(track: Track, samples: readonly Sample[]): readonly PackagedSegment[] {
     this.#packager ??= this.#begin(track);
     return this.#keep(this.#packager.add(samples));
@@ -57,6 +59,10 @@ export class TitleLine {
   }
 
   #begin(track: Track): TitleTrackPackager {
+    // There is one initialization segment: with that of another encode pictures would be decoded wrongly.
+    if (this.#track && !sameBytes(this.#track.track.config, track.config)) {
+      throw new AppError('VOD_WORK_DAMAGED', 'a piece has other parameter sets than the first one');
+    }
     const locked = (this.#locked ??= this.#options.cipher?.lock(track));
     const packager = new TitleTrackPackager(track, {
       segmentTicks: this.#options.segmentSeconds * track.timescale,

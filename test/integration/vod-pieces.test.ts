@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { STREAM_READER_LIMITS, StreamReader } from '../../src/media/isobmff/stream-reader.ts';
 import { createSpawnEncoder } from '../../src/transcode/spawn-encoder.ts';
 import { encodePiece } from '../../src/transcode/vod/encode-piece.ts';
+import { ENCODER_PRESETS } from '../../src/transcode/vod/ladder-presets.ts';
+import { pieceOutput } from '../../src/transcode/vod/piece-encoders.ts';
 import { DEFAULT_MASTER_LIMITS, probeMaster } from '../../src/transcode/vod/probe-master.ts';
 import { createRunTool } from '../../src/transcode/vod/probe-process.ts';
 import { pieceRange, type PlannedRung } from '../../src/transcode/vod/title-plan.ts';
@@ -271,6 +274,34 @@ describe('pieces of a title', () => {
     }
     expect(mean(pieces)).toBeGreaterThan(mean(whole) - 0.1);
   });
+
+  it.each(Object.values(ENCODER_PRESETS.h264))(
+    'have the same parameter sets, also where the first is made in haste: %s',
+    async (preset) => {
+      const path = await clip('sets.mp4', pictures('25', 60));
+      const rung = { ...RUNG, preset };
+      const [calm, hasty] = await Promise.all(
+        [false, true].map(async (isAwaited) => {
+          const to = join(folder, `sets-${preset}-${isAwaited}.mp4`);
+          const output = pieceOutput({ rung, gopFrames: 12, threads: 1, isAwaited }, { frameRate: PAL }, to);
+          await ffmpeg(['-i', path, '-map', '0:v', ...output]);
+          const found: Uint8Array[] = [];
+          const reader = new StreamReader(
+            {
+              init: ([track]) => track?.config !== undefined && found.push(track.config) > 0,
+              ...{ fragment: () => undefined, sample: () => undefined },
+              ...{ event: () => undefined, last: () => undefined },
+            },
+            STREAM_READER_LIMITS,
+          );
+          expect(reader.push(await readFile(to))).toBeUndefined();
+          return Buffer.from(found[0] ?? []).toString('hex');
+        }),
+      );
+      expect(calm).not.toBe('');
+      expect(hasty).toBe(calm);
+    },
+  );
 
   it('of HDR come out as SDR in the colours of HD', async () => {
     const path = join(folder, 'hdr.mkv');

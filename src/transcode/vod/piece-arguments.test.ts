@@ -108,11 +108,13 @@ describe("ffmpeg's arguments for a piece", () => {
   });
 
   it('search less where somebody waits', () => {
+    const rungs = [{ ...RUNG, preset: 'fast' }, SMALL];
     const [calm, hasty] = [false, true].map((isAwaited) =>
-      valuesOf(pieceArguments(input({ isAwaited })), '-x264-params'),
+      valuesOf(pieceArguments(input({ isAwaited, rungs })), '-x264-params'),
     );
     expect(calm).toEqual(['open-gop=0', 'open-gop=0']);
-    expect(hasty?.[0]).toContain('subme=2');
+    // The smaller one has a preset that searches no more by itself.
+    expect(hasty).toEqual([expect.stringContaining('subme=2'), 'open-gop=0']);
   });
 
   it('ask for key frames on the grid from every encoder', () => {
