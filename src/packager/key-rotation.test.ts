@@ -166,6 +166,17 @@ describe('a change of keys', () => {
     expect(bench.window.upcoming).toBeUndefined();
   });
 
+  it('is announced as soon as a stream is seen that began shortly before it', () => {
+    const bench = new EncryptedBench().run(6, 7.9);
+    expect([bench.window.published, bench.window.upcoming]).toEqual([false, undefined]);
+    bench.run(7.9, 8.2);
+    expect(bench.window.published).toBe(true);
+    const announced = bench.window.upcoming;
+    expect(announced).toMatchObject({ startMs: EPOCH_MS + 10_000, rekeyed: true });
+    bench.run(8.2, 11);
+    expect(bench.window.periods[1]).toBe(announced);
+  });
+
   it('is hinted at in the playlists just before', () => {
     const bench = new EncryptedBench().run(0, 10);
     const text = renderMediaPlaylist(bench.window, bench.rendition('video'));

@@ -98,6 +98,7 @@ export class PackagingRun {
   sample(sample: Sample): void {
     if (sample.kind === this.programme.lead.kind) this.#sampleOfLead(sample);
     else if (this.#addToFollower(sample)) this.#drainFollowers();
+    if (this.#ledger.owesAnnouncement) this.#announceRekey();
   }
 
   /** The lead has sent nothing while other media came for as long as a hole lasts: nothing waits for it. */
@@ -268,6 +269,10 @@ export class PackagingRun {
 
   #enter(slot: Slot): void {
     this.#ledger.enter(slot, this.programme, this.#followerOf);
+    this.#announceRekey();
+  }
+
+  #announceRekey(): void {
     this.#ledger.announceRekey(this.programme, this.#ladder.members, this.#grid.predictedEnd);
   }
 

@@ -94,6 +94,8 @@ export class SlotLedger {
   readonly #record: StreamRecord | undefined;
   readonly #packagers = new Map<string, RenditionPackager>();
   readonly #rotation: KeyRotation | undefined;
+  /** A change of keys could not be made known, as nobody saw the stream. */
+  #isRekeyUntold = false;
   #slot: Slot | undefined;
   #lastPeriodId: string | undefined;
   /** Where the media of the closed slots ends, ms since the epoch; meaningful while no slot is open. */
@@ -307,8 +309,10 @@ export class SlotLedger {
     predictedEnd: number | undefined,
   ): void {
     const slot = this.#slot;
+    if (!slot || !this.#rotation) return;
     // Before anybody sees the stream its rungs are not known, and what is announced must hold.
-    if (!slot || !this.#rotation || !this.#store.published) return;
+    this.#isRekeyUntold = !this.#store.published;
+    if (this.#isRekeyUntold) return;
     const startMs = ticksToMs(slot.start.ticks, slot.start.timescale);
     const left = this.#rotation.segmentsLeft(slot.period, startMs, this.gapMs);
     if (left === undefined || predictedEnd === undefined) return this.#store.announce(undefined);
@@ -320,6 +324,11 @@ export class SlotLedger {
     if (this.#announced(programme, rungs, start)) return;
     const period = this.#makePeriod(programme, rungs, start);
     this.#store.announce(period.rekeyed ? period : undefined);
+  }
+
+  /** The stream is seen only since the last call of {@link announceRekey}: it is to be called again. */
+  get owesAnnouncement(): boolean {
+    return this.#isRekeyUntold && this.#store.published;
   }
 
   /** The announced period, if it is the one that would begin so. */

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { JOB_SCRIPTS } from './bullmq-job-scripts.ts';
+import { RedisNodes } from './redis-nodes.ts';
 import type { RedisSettings } from './redis-settings.ts';
 
 export interface JobConnectionDeps {
@@ -10,6 +11,8 @@ export interface JobConnectionDeps {
   readonly log: Logger;
   /** 0 to 1. */
   readonly random: () => number;
+  /** See {@link RedisNodes}. */
+  readonly durable: { readonly set: (value: 0 | 1) => void };
 }
 
 type Argument = string | number;
@@ -18,6 +21,8 @@ type Argument = string | number;
 const COMMAND_TIMEOUT_MS = 3000;
 /** What the client library says then. */
 const TIMED_OUT = 'Command timed out';
+/** Redis may hold back for two seconds what it has answered, and nobody watches a job begin. */
+const WRITTEN_WITHIN_MS = 2500;
 const CONNECT_TIMEOUT_MS = 2000;
 const MIN_RETRY_MS = 50;
 const MAX_RETRY_MS = 500;
@@ -33,6 +38,7 @@ export class JobConnection {
   readonly client: Redis | Cluster;
   /** Begins the name of every key; has a hash tag, so that all share one slot of a Cluster. */
   readonly prefix: string;
+  readonly #nodes: RedisNodes;
   readonly #subscriber: Redis | Cluster;
   readonly #channel: string;
   readonly #deps: JobConnectionDeps;
@@ -54,6 +60,11 @@ export class JobConnection {
     this.#onMessage = events.onMessage;
     this.#onSubscribed = events.onSubscribed;
     this.client = createClient(settings, deps);
+    const { clock, log, durable } = deps;
+    this.#nodes = new RedisNodes(this.client, settings.minReplicas, {
+      ...{ clock, log, durable },
+      patienceMs: WRITTEN_WITHIN_MS,
+    });
     this.#subscriber = createClient(settings, deps);
     for (const client of [this.client, this.#subscriber]) {
       client.on('error', (error: unknown) => this.#complain(error));
@@ -93,12 +104,28 @@ export class JobConnection {
 
   /** Runs a script. Rejects with AppError JOB_QUEUE_UNAVAILABLE. */
   run(script: string, ...args: readonly Argument[]): Promise<unknown> {
-    return this.guard(() => {
-      const scripts = this.client as unknown as Record<string, (...all: Argument[]) => Promise<unknown>>;
-      const call = scripts[script];
-      if (call === undefined) throw new RangeError(`no script ${script}`);
-      return call.call(this.client, this.base, ...args);
+    return this.guard(() => this.#call(this.client, script, args));
+  }
+
+  /**
+   * The same, and resolves only when all that was done here so far outlives the process of Redis, and is at as many replicas
+   * as it must be. It may have been done when this rejects.
+   */
+  runSafely(script: string, ...args: readonly Argument[]): Promise<unknown> {
+    return this.guard(async () => {
+      const { answer, safe } = await this.#nodes.send(this.base, (client) =>
+        this.#call(client, script, args),
+      );
+      await safe();
+      return answer;
     });
+  }
+
+  #call(client: Redis | Cluster, script: string, args: readonly Argument[]): Promise<unknown> {
+    const scripts = client as unknown as Record<string, (...all: Argument[]) => Promise<unknown>>;
+    const call = scripts[script];
+    if (call === undefined) throw new RangeError(`no script ${script}`);
+    return call.call(client, this.base, ...args);
   }
 
   /** Runs what uses the connection. Rejects with AppError JOB_QUEUE_UNAVAILABLE, at once when it is not there. */
@@ -130,6 +157,7 @@ export class JobConnection {
   /** Idempotent. What is under way fails. */
   close(): void {
     this.#closed = true;
+    this.#nodes.close();
     this.client.disconnect();
     this.#subscriber.disconnect();
   }
@@ -151,6 +179,7 @@ export class JobConnection {
   #onReady(): void {
     if (this.#hasComplained) this.#deps.log.info({}, 'Redis of the job queue is there again');
     this.#hasComplained = false;
+    void this.#nodes.probe();
   }
 
   /** Once until it is there again. */
@@ -188,7 +217,8 @@ function createClient(settings: RedisSettings, deps: JobConnectionDeps): Redis |
   if (settings.isCluster) {
     return new Cluster([...settings.nodes], {
       ...shared,
-      redisOptions: options,
+      // Scripts are also sent to single nodes.
+      redisOptions: { ...options, scripts: JOB_SCRIPTS },
       clusterRetryStrategy: retryDelayMs,
     } satisfies ClusterOptions);
   }

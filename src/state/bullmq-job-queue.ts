@@ -90,7 +90,7 @@ class BullmqJobQueue implements JobQueue {
     this.#subscribers = new JobSubscribers(log);
     this.#connection = new JobConnection(
       settings,
-      { clock, log, random },
+      { clock, log, random, durable: this.#metrics.durable },
       { onMessage: (text) => this.#onMessage(text), onSubscribed: () => this.#onSubscribed() },
     );
     this.#store = new RedisJobStore(this.#connection);

@@ -109,7 +109,7 @@ export class RedisJobStore {
       await this.#writeRows(seq, spec, jobData);
       const { maxFlows, maxJobs } = limits;
       const args = [seq, id, data, priority, attempts, jobs.length, nowMs, maxFlows, maxJobs];
-      const answer = await this.#connection.run('jobCommit', ...args);
+      const answer = await this.#connection.runSafely('jobCommit', ...args);
       if (answer === 'added') return seq;
       if (answer === 'exists') return undefined;
       if (answer === 'late') throw new AppError('JOB_QUEUE_UNAVAILABLE');
@@ -132,7 +132,7 @@ export class RedisJobStore {
 
   /** @returns the number of the flow; undefined when it does not run */
   async cancel(id: string, nowMs: number): Promise<number | undefined> {
-    return toNumber(await this.#connection.run('jobCancel', id, nowMs));
+    return toNumber(await this.#connection.runSafely('jobCancel', id, nowMs));
   }
 
   /**
@@ -140,7 +140,7 @@ export class RedisJobStore {
    * @returns the number of the flow; undefined when it neither failed nor was cancelled
    */
   async retry(id: string, nowMs: number): Promise<number | undefined> {
-    return toNumber(await this.#connection.run('jobRetry', id, nowMs));
+    return toNumber(await this.#connection.runSafely('jobRetry', id, nowMs));
   }
 
   async remove(id: string): Promise<boolean> {
@@ -225,7 +225,7 @@ export class RedisJobStore {
     nowMs: number,
   ): Promise<BegunJob | 'void' | 'failed'> {
     const lost = JSON.stringify(WORKER_LOST);
-    const answer = await this.#connection.run('jobBegin', seq, index, round, token, nowMs, lost);
+    const answer = await this.#connection.runSafely('jobBegin', seq, index, round, token, nowMs, lost);
     if (!Array.isArray(answer)) return 'void';
     const [how, attempt, job, data] = answer as [string, number, string, string];
     if (how === 'failed') return 'failed';

@@ -19,6 +19,7 @@ export class JobMetrics {
   readonly limited: Counter<'what'>;
   readonly lost: Counter;
   readonly outages: Counter;
+  readonly durable: Gauge;
 
   constructor(metrics: Metrics) {
     this.begun = metrics.counter('job_attempts_total', 'Jobs begun in this process, each attempt counted.');
@@ -47,6 +48,10 @@ export class JobMetrics {
     this.outages = metrics.counter(
       'job_queue_outages_total',
       'Times the job queue could not be used any more.',
+    );
+    this.durable = metrics.gauge(
+      'job_queue_durable',
+      '1 while what the job queue acknowledges outlives the process that keeps it, 0 while it does not or nothing is known yet.',
     );
   }
 }

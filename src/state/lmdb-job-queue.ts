@@ -111,6 +111,7 @@ class LmdbJobQueue implements JobQueue {
     this.#clock = clock;
     this.#log = log;
     this.#metrics = new JobMetrics(metrics);
+    this.#metrics.durable.set(1);
     this.#subscribers = new JobSubscribers(log);
     const shared = { clock, log, metrics: this.#metrics, subscribers: this.#subscribers };
     this.#flows = new LmdbJobFlows(this.#disk, shared);

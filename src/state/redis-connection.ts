@@ -43,7 +43,10 @@ export class RedisConnection {
   /** `minReplicas`: how many must have what {@link runSafely} has done; undefined: it is only for listening. */
   constructor(client: Redis | Cluster, use: RedisUse, deps: RedisDeps, minReplicas?: number) {
     this.#client = client;
-    this.#nodes = minReplicas === undefined ? undefined : new RedisNodes(client, minReplicas, deps);
+    const { clock, log, metrics } = deps;
+    if (minReplicas !== undefined) {
+      this.#nodes = new RedisNodes(client, minReplicas, { clock, log, durable: metrics.redisDurable });
+    }
     this.#use = use;
     this.#deps = deps;
     deps.metrics.redisErrors.inc({ use }, 0);

@@ -4,12 +4,14 @@ import type { Logger } from '../base/log.ts';
 import { ReplicaConfirmer } from './redis-replica-confirmer.ts';
 import { slotOf } from './redis-slots.ts';
 import { WriteConfirmer } from './redis-write-confirmer.ts';
-import type { StateMetrics } from './state-metrics.ts';
 
 export interface RedisNodesDeps {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly metrics: StateMetrics;
+  /** 1 while what all nodes have acknowledged outlives their processes, 0 while not. */
+  readonly durable: { readonly set: (value: 0 | 1) => void };
+  /** Of who waits until something is written: see {@link WriteConfirmer}. */
+  readonly patienceMs?: number;
 }
 
 interface Confirmers {
@@ -52,7 +54,7 @@ export class RedisNodes {
     this.#client = client;
     this.#minReplicas = minReplicas;
     this.#deps = deps;
-    deps.metrics.redisDurable.set(0);
+    deps.durable.set(0);
   }
 
   /** Sends it to the node that has the key. It may have been done when this rejects. */
@@ -78,7 +80,7 @@ export class RedisNodes {
   /** Idempotent. Who waits is refused. */
   close(): void {
     for (const node of [...this.#confirmers.keys()]) this.#forget(node);
-    this.#deps.metrics.redisDurable.set(0);
+    this.#deps.durable.set(0);
   }
 
   /** While slots move only the library knows at which node it ended: all are asked. */
@@ -110,10 +112,11 @@ export class RedisNodes {
   #confirmersOf(node: Redis): Confirmers {
     let confirmers = this.#confirmers.get(node);
     if (confirmers === undefined) {
-      const { clock } = this.#deps;
+      const { clock, patienceMs } = this.#deps;
       confirmers = {
         writes: new WriteConfirmer(node, {
           clock,
+          ...(patienceMs === undefined ? {} : { patienceMs }),
           onDurability: (isDurable, reason) => this.#setDurability(node, isDurable, reason),
         }),
         replicas: this.#minReplicas > 0 ? new ReplicaConfirmer(node, this.#minReplicas) : undefined,
@@ -137,7 +140,7 @@ export class RedisNodes {
     const wasDurable = this.#notDurable.size === 0;
     if (isDurable) this.#notDurable.delete(node);
     else this.#notDurable.add(node);
-    this.#deps.metrics.redisDurable.set(this.#notDurable.size === 0 ? 1 : 0);
+    this.#deps.durable.set(this.#notDurable.size === 0 ? 1 : 0);
     if (!isDurable && wasDurable) {
       this.#deps.log.warn({ reason }, 'what Redis acknowledges is lost when it is killed (appendonly)');
     }

@@ -6,6 +6,8 @@ export interface WriteConfirmerDeps {
   readonly clock: Clock;
   /** Whether writes outlive the process of Redis, or why not: called when it is found out, and again when it is otherwise. */
   readonly onDurability: (isDurable: boolean, reason?: string) => void;
+  /** Nobody waits longer. As long as a call of a viewer may take in all, when missing. */
+  readonly patienceMs?: number;
 }
 
 interface Waiter {
@@ -15,7 +17,6 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** As long as a call may take in all: nobody waits for it after that. */
 const PATIENCE_MS = 300;
 /** Pauses between questions while Redis holds its file back; the first two are asked at once. */
 const MIN_PAUSE_MS = 1;
@@ -130,7 +131,7 @@ export class WriteConfirmer {
   }
 
   #giveUpOnLate(): void {
-    const sinceMs = this.#deps.clock.monotonicMs() - PATIENCE_MS;
+    const sinceMs = this.#deps.clock.monotonicMs() - (this.#deps.patienceMs ?? PATIENCE_MS);
     const late = this.#waiters.filter((waiter) => waiter.sinceMs <= sinceMs);
     if (late.length === 0) return;
     this.#waiters = this.#waiters.filter((waiter) => waiter.sinceMs > sinceMs);

@@ -6,9 +6,18 @@ import { openBullmqJobQueue, type BullmqJobQueueOptions } from '../../src/state/
 import { RedisJobStore } from '../../src/state/bullmq-job-store.ts';
 import type { FlowSpec, JobQueue } from '../../src/state/job-queue.ts';
 import type { RedisSettings } from '../../src/state/redis-settings.ts';
-import { aFlow, describeJobQueue, jobSpecs, QUICK_RETRY } from '../support/job-queue-contract.ts';
+import {
+  aFlow,
+  describeJobQueue,
+  HeldJobs,
+  jobSpecs,
+  QUICK_RETRY,
+  statesOf,
+} from '../support/job-queue-contract.ts';
 import { createMemoryLog } from '../support/memory-log.ts';
 import { type Redis, startRedis } from '../support/redis.ts';
+import { RedisHoldingBack } from '../support/redis-holding-back.ts';
+import { until } from '../support/until.ts';
 
 let redis: Redis;
 beforeAll(async () => {
@@ -16,20 +25,27 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
+type Where = Pick<Redis, 'host' | 'port'>;
+
 let prefixes = 0;
 let processes = 0;
 
-function settings(prefix: string): RedisSettings {
-  const nodes = [{ host: redis.host, port: redis.port }] as const;
+function settings(prefix: string, { host, port } = redis as Where): RedisSettings {
+  const nodes = [{ host, port }] as const;
   const open = { username: undefined, password: undefined, tls: undefined };
   return { ...open, nodes, isCluster: false, db: 0, prefix, minReplicas: 0 };
 }
 
-function openIt(prefix: string, options: BullmqJobQueueOptions): Promise<JobQueue> {
-  return openBullmqJobQueue(settings(prefix), options, {
+function openIt(
+  prefix: string,
+  options: BullmqJobQueueOptions,
+  where: Where = redis,
+  metrics = new Metrics(),
+): Promise<JobQueue> {
+  return openBullmqJobQueue(settings(prefix, where), options, {
     clock: systemClock,
     log: createMemoryLog(),
-    metrics: new Metrics(),
+    metrics,
     random: Math.random,
     processId: `p${++processes}`,
   });
@@ -47,13 +63,57 @@ describeJobQueue('BullMQ', () => {
   };
 });
 
+describe('a queue whose Redis holds back what it has answered', () => {
+  let slow: RedisHoldingBack;
+  let queue: JobQueue;
+  let metrics: Metrics;
+  beforeEach(async () => {
+    metrics = new Metrics();
+    slow = await RedisHoldingBack.open(redis);
+    queue = await openIt(`t${++prefixes}`, QUICK_RETRY, slow, metrics);
+  });
+  afterEach(async () => {
+    await queue.close();
+    await slow.close();
+  });
+
+  it('does not say that a flow is taken before a crash of Redis would leave it, and takes it then', async () => {
+    slow.isHolding = true;
+    await expect(queue.add(aFlow())).rejects.toMatchObject({ code: 'JOB_QUEUE_UNAVAILABLE' });
+    slow.isHolding = false;
+    // It had been added, and whoever asks again knows that it lasts now.
+    expect(await queue.add(aFlow())).toBe(false);
+    expect(statesOf(await queue.flow('title-1'))).toBe('a:waiting b:waiting c:waiting');
+  });
+
+  it('lets no job begin of which Redis might forget that it has', async () => {
+    await queue.add(aFlow({ jobs: jobSpecs(['a']) }));
+    slow.isHolding = true;
+    const work = new HeldJobs();
+    queue.work({ kinds: ['piece'], concurrency: 1 }, work.handler);
+    await until(async () => statesOf(await queue.flow('title-1')) === 'a:active', 'a worker has it');
+    expect(work.names).toEqual([]);
+    slow.isHolding = false;
+    const job = await work.nth(1);
+    expect(job.attempt).toBe(1);
+    work.complete(job);
+  });
+
+  it('says whether what it acknowledges lasts', async () => {
+    await until(
+      async () => (await metrics.registry.metrics()).includes('headwater_job_queue_durable 1'),
+      'it is known to last',
+    );
+  });
+});
+
 describe('the store behind BullMQ', () => {
   let connection: JobConnection;
   let store: RedisJobStore;
   beforeEach(async () => {
     connection = new JobConnection(
       settings(`t${++prefixes}`),
-      { clock: systemClock, log: createMemoryLog(), random: Math.random },
+      { clock: systemClock, log: createMemoryLog(), random: Math.random, durable: { set: () => undefined } },
       { onMessage: () => undefined, onSubscribed: () => undefined },
     );
     await connection.open();
