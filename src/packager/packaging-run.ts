@@ -98,7 +98,8 @@ export class PackagingRun {
   sample(sample: Sample): void {
     if (sample.kind === this.programme.lead.kind) this.#sampleOfLead(sample);
     else if (this.#addToFollower(sample)) this.#drainFollowers();
-    if (this.#ledger.owesAnnouncement) this.#announceRekey();
+    const { periods, slot } = this.#ledger;
+    if (slot && periods.owesAnnouncement) this.#announceRekey(slot);
   }
 
   /** The lead has sent nothing while other media came for as long as a hole lasts: nothing waits for it. */
@@ -178,7 +179,7 @@ export class PackagingRun {
       this.#beginNextPeriod(sample, slot.period.id, tooLarge ? 'size' : 'grid');
     } else if (decision.independent && this.#ladder.changeDue(slot.period)) {
       this.#beginPeriodOfLadder(sample, slot.period);
-    } else if (decision.independent && this.#ledger.rekeyDue(this.#instant(sample.dts))) {
+    } else if (decision.independent && this.#ledger.periods.rekeyDue(slot, this.#instant(sample.dts))) {
       this.#beginNextPeriod(sample, slot.period.id, 'keys');
     } else {
       this.#enterNextSlot(sample.dts);
@@ -250,7 +251,8 @@ export class PackagingRun {
     const { number, discontinuity, continues, reason } = start;
     const { members } = this.#ladder;
     const at = { ticks: sample.dts, number, continues };
-    const period = this.#ledger.beginPeriod(this.programme, members, at, reason);
+    const { periods, slot: before } = this.#ledger;
+    const period = periods.begin(before, this.programme, members, at, reason);
     const slot = { number, period, start: this.#instant(sample.dts), discontinuity };
     this.#enter(slot);
   }
@@ -269,11 +271,12 @@ export class PackagingRun {
 
   #enter(slot: Slot): void {
     this.#ledger.enter(slot, this.programme, this.#followerOf);
-    this.#announceRekey();
+    this.#announceRekey(slot);
   }
 
-  #announceRekey(): void {
-    this.#ledger.announceRekey(this.programme, this.#ladder.members, this.#grid.predictedEnd);
+  #announceRekey(open: Slot): void {
+    const { members } = this.#ladder;
+    this.#ledger.periods.announceRekey(open, this.programme, members, this.#grid.predictedEnd);
   }
 
   #instant(ticks: number): Instant {

@@ -112,6 +112,11 @@ export class LivePeriod implements Period {
     return restored;
   }
 
+  /** Nominal, of a segment of the lead. */
+  get segmentMs(): number {
+    return (this.segmentTicks / this.segmentTimescale) * 1000;
+  }
+
   /** Gives rendition `id` its track. */
   admit(id: string, prepared: PreparedTrack): void {
     const { track, init } = prepared;

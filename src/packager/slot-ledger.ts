@@ -3,29 +3,20 @@ import type { Logger } from '../base/log.ts';
 import type { ArchivedStretch, LiveArchive, StreamArchive } from '../stream/archive.ts';
 import type { StreamJournal, StreamRecord } from '../stream/journal.ts';
 import { gapDurations } from './gap-slots.ts';
-import type { Timeline, TrackKind } from '../stream/track.ts';
-import { KeyRotation } from './key-rotation.ts';
+import type { TrackKind } from '../stream/track.ts';
 import type { Encryption } from './period-cipher.ts';
-import type { PackagerMetrics, PeriodReason, RenditionOrigin } from './packager-metrics.ts';
-import {
-  laterPeriodId,
-  LivePeriod,
-  nextPeriodId,
-  type PreparedTrack,
-  type Programme,
-} from './period-factory.ts';
+import type { PackagerMetrics, RenditionOrigin } from './packager-metrics.ts';
+import { laterPeriodId, type LivePeriod, type Programme } from './period-factory.ts';
 import { LiveRendition, LiveSegment } from './live-rendition.ts';
 import { type PlannedSegment, RenditionPackager } from './rendition-packager.ts';
 import { discontinuitiesOf, gapsBehind, lastNumberOf, restorePast } from './restored-past.ts';
 import { longestSegmentTicks, type PartRule, restingRule } from './segment-plan.ts';
+import { StreamPeriods } from './stream-periods.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
 import type { WindowStore } from './window-store.ts';
 
 /** Ticks a second of every video track (see {@link VideoTrack.timescale}). */
 const VIDEO_TIMESCALE = 90_000;
-
-/** An announced period begins as it was foretold, but for so much. */
-const FORECAST_SLACK_MS = 5;
 
 export interface PackagerDeps {
   readonly clock: Clock;
@@ -66,15 +57,6 @@ export interface Follower {
 /** Finds the follower of a rendition; undefined for the lead and for what has no media now. */
 export type FollowerOf = (id: string) => Follower | undefined;
 
-/** Where a period is to begin. */
-interface PlannedStart {
-  /** Of the lead. */
-  readonly ticks: number;
-  readonly number: number;
-  /** See {@link Period.continues}. */
-  readonly continues: string | undefined;
-}
-
 /** Where a programme is to begin. */
 export interface ProgrammeStart {
   readonly number: number;
@@ -83,8 +65,8 @@ export interface ProgrammeStart {
 }
 
 /**
- * The columns of one stream's window: gives out numbers and period ids, opens each slot in every rendition, fills
- * holes with gaps, and keeps the journal.
+ * The columns of one stream's window: gives out numbers, opens each slot in every rendition, fills holes with gaps, and
+ * keeps the journal.
  */
 export class SlotLedger {
   readonly #stream: string;
@@ -93,11 +75,8 @@ export class SlotLedger {
   readonly #deps: PackagerDeps;
   readonly #record: StreamRecord | undefined;
   readonly #packagers = new Map<string, RenditionPackager>();
-  readonly #rotation: KeyRotation | undefined;
-  /** A change of keys could not be made known, as nobody saw the stream. */
-  #isRekeyUntold = false;
+  readonly periods: StreamPeriods;
   #slot: Slot | undefined;
-  #lastPeriodId: string | undefined;
   /** Where the media of the closed slots ends, ms since the epoch; meaningful while no slot is open. */
   #endMs = 0;
   readonly #archive: StreamArchive | undefined;
@@ -118,11 +97,10 @@ export class SlotLedger {
     this.#segmentMs = segmentMs;
     this.#deps = deps;
     this.#archive = archive;
-    const encryption = deps.encryptionOf?.(stream);
-    this.#rotation = encryption && new KeyRotation(encryption, { ...deps, stream });
     this.#record = deps.journal.load(stream);
     this.#past = archive?.past();
-    this.#lastPeriodId = laterPeriodId(this.#record?.lastPeriodId, this.#past?.periods.at(-1)?.id);
+    const lastId = laterPeriodId(this.#record?.lastPeriodId, this.#past?.periods.at(-1)?.id);
+    this.periods = new StreamPeriods(stream, lastId, store, deps);
     this.#discontinuitiesBefore = this.#record?.discontinuitySequence;
   }
 
@@ -191,10 +169,9 @@ export class SlotLedger {
     const fits = stretch.targetDurationSeconds === plan.targetDurationSeconds;
     const past = fits ? restorePast(stretch) : undefined;
     if (!past) return false;
-    const { segmentTicks, segmentTimescale } = past.lastPeriod;
     const gaps = gapsBehind(past, {
       startMs,
-      slotMs: (segmentTicks / segmentTimescale) * 1000,
+      slotMs: past.lastPeriod.segmentMs,
       listSeconds: plan.windowSeconds,
       targetDurationSeconds: plan.targetDurationSeconds,
       used: this.#record,
@@ -271,102 +248,6 @@ export class SlotLedger {
     }
   }
 
-  /** Whether a timeline that begins at `start` may be packaged at all; see {@link KeyRotation.canBegin}. */
-  mayBegin(timeline: Timeline, start: Instant): boolean {
-    return this.#rotation?.canBegin(timeline, ticksToMs(start.ticks, start.timescale)) ?? true;
-  }
-
-  /** Whether a segment that begins at `start` is to have other keys than the one that is open. */
-  rekeyDue(start: Instant): boolean {
-    const period = this.#slot?.period;
-    if (!period || !this.#rotation) return false;
-    return this.#rotation.isDue(period, ticksToMs(start.ticks, start.timescale));
-  }
-
-  beginPeriod(
-    programme: Programme,
-    rungs: ReadonlyMap<string, PreparedTrack>,
-    start: PlannedStart,
-    reason: PeriodReason,
-  ): LivePeriod {
-    const period = this.#announced(programme, rungs, start) ?? this.#makePeriod(programme, rungs, start);
-    this.#store.addPeriod(period);
-    this.#deps.metrics.periods.inc({ reason });
-    this.#deps.log.info(
-      { stream: this.#stream, period: period.id, number: start.number, reason },
-      'period begun',
-    );
-    return period;
-  }
-
-  /**
-   * Makes the next change of keys known ahead, where regular key frames foretell it: the open segment ends at
-   * `predictedEnd`, ticks of the lead.
-   */
-  announceRekey(
-    programme: Programme,
-    rungs: ReadonlyMap<string, PreparedTrack>,
-    predictedEnd: number | undefined,
-  ): void {
-    const slot = this.#slot;
-    if (!slot || !this.#rotation) return;
-    // Before anybody sees the stream its rungs are not known, and what is announced must hold.
-    this.#isRekeyUntold = !this.#store.published;
-    if (this.#isRekeyUntold) return;
-    const startMs = ticksToMs(slot.start.ticks, slot.start.timescale);
-    const left = this.#rotation.segmentsLeft(slot.period, startMs, this.gapMs);
-    if (left === undefined || predictedEnd === undefined) return this.#store.announce(undefined);
-    const start = {
-      ticks: predictedEnd + (left - 1) * programme.segmentTicks,
-      number: slot.number + left,
-      continues: slot.period.id,
-    };
-    if (this.#announced(programme, rungs, start)) return;
-    const period = this.#makePeriod(programme, rungs, start);
-    this.#store.announce(period.rekeyed ? period : undefined);
-  }
-
-  /** The stream is seen only since the last call of {@link announceRekey}: it is to be called again. */
-  get owesAnnouncement(): boolean {
-    return this.#isRekeyUntold && this.#store.published;
-  }
-
-  /** The announced period, if it is the one that would begin so. */
-  #announced(
-    programme: Programme,
-    rungs: ReadonlyMap<string, PreparedTrack>,
-    start: PlannedStart,
-  ): LivePeriod | undefined {
-    const { upcoming } = this.#store;
-    if (!upcoming || upcoming.continues !== start.continues || upcoming.startNumber !== start.number) {
-      return undefined;
-    }
-    const offMs = Math.abs(upcoming.startMs - ticksToMs(start.ticks, programme.lead.timescale));
-    return offMs <= FORECAST_SLACK_MS && upcoming.carries(tracksOf(programme, rungs)) ? upcoming : undefined;
-  }
-
-  #makePeriod(
-    programme: Programme,
-    rungs: ReadonlyMap<string, PreparedTrack>,
-    start: PlannedStart,
-  ): LivePeriod {
-    const startMs = ticksToMs(start.ticks, programme.lead.timescale);
-    const before = this.#slot?.period;
-    const cipher = this.#rotation?.cipherAt(startMs, before);
-    const id = nextPeriodId(startMs, this.#lastPeriodId);
-    this.#lastPeriodId = id;
-    const period = new LivePeriod(programme, {
-      id,
-      startMs,
-      startNumber: start.number,
-      continues: start.continues,
-      rekeyed: start.continues !== undefined && cipher !== before?.cipher,
-      cipher,
-    });
-    if (programme.lead.kind === 'video') for (const [rung, prepared] of rungs) period.admit(rung, prepared);
-    return period;
-  }
-
   /** Moves the lead into `slot`, lets the followers know, and gives renditions without a track a gap. */
   enter(slot: Slot, programme: Programme, followerOf: FollowerOf): void {
     this.#slot = slot;
@@ -407,8 +288,7 @@ export class SlotLedger {
 
   /** Nominal duration of a gap here, ms. */
   get gapMs(): number {
-    const period = this.#slot?.period;
-    return period ? (period.segmentTicks / period.segmentTimescale) * 1000 : this.#segmentMs;
+    return this.#slot?.period.segmentMs ?? this.#segmentMs;
   }
 
   /** When the next gap will have passed, ms since the epoch. */
@@ -462,21 +342,14 @@ export class SlotLedger {
 
   #saveJournal(lastNumber: number): void {
     const [model] = this.#store.renditions;
-    if (!model || this.#lastPeriodId === undefined) return;
+    const lastPeriodId = this.periods.lastId;
+    if (!model || lastPeriodId === undefined) return;
     this.#deps.journal.save(this.#stream, {
       lastNumber,
       discontinuitySequence: model.discontinuitySequence + model.listedDiscontinuities,
-      lastPeriodId: this.#lastPeriodId,
+      lastPeriodId,
     });
   }
-}
-
-/** Every track that a period of the programme has. */
-function tracksOf(
-  programme: Programme,
-  rungs: ReadonlyMap<string, PreparedTrack>,
-): ReadonlyMap<string, PreparedTrack> {
-  return programme.lead.kind === 'video' ? new Map([...programme.tracks, ...rungs]) : programme.tracks;
 }
 
 /** The slot as one rendition sees it: in its own ticks, rounded up so that no sample before the cut fits. */

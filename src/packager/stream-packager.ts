@@ -192,7 +192,7 @@ export class StreamPackager implements StreamSink {
   #tryStart(timeline: Timeline, first: Sample, timescale: number): void {
     const { ledger } = (this.#open ??= this.#openWindow(timeline));
     const refused = this.#refused ? !first.key : false;
-    if (refused || !ledger.mayBegin(timeline, { ticks: first.dts, timescale })) {
+    if (refused || !ledger.periods.mayBegin(timeline, { ticks: first.dts, timescale })) {
       this.#refused = true;
       this.#finishRun();
       return this.#drop('not_encryptable');
