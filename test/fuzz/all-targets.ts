@@ -10,6 +10,7 @@ import {
   h264Config,
   h264Sps,
 } from './targets/media.ts';
+import { encryptedAvc, encryptedHevc } from './targets/protection.ts';
 import { amf0, rtmpAggregate, rtmpChunks, rtmpHandshake } from './targets/rtmp.ts';
 import { mp4Stream, srtConnection, srtPacket, tsDemuxer } from './targets/transport.ts';
 
@@ -36,4 +37,6 @@ export const ALL_TARGETS: readonly FuzzTarget[] = [
   bitReader,
   fragmentedMp4,
   mp4Stream,
+  encryptedAvc,
+  encryptedHevc,
 ];

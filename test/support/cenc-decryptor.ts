@@ -174,7 +174,8 @@ function checkSizes(bytes: Buffer, moof: Found, traf: Found, starts: readonly nu
   if (moof.start + bytes.readUInt32BE(saio.body + 8) !== starts[0]) throw new Error('saio points elsewhere');
 }
 
-function decryptSample(
+/** One sample; without subsamples it is encrypted as a whole. */
+export function decryptSample(
   sample: Buffer,
   track: ProtectedTrack,
   key: Uint8Array,

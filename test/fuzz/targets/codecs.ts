@@ -17,6 +17,7 @@ import { type FuzzTarget, hex, mutated } from '../fuzz-target.ts';
 const HEVC =
   '0101600000009000000000003cf000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003000003003cba0240' +
   'a10001002942010101600000030090000003000003003ca00a080c1f3e5ba4a4c2f0168080000003008000000f04a2000100064401c073c189';
+export const HEVC_CONFIG = hex(HEVC);
 const AV1 = '81000c000a0b000000043cfecc02f80040';
 const AV1_FRAME = '0a0b000000043cfeccfbf90040320f201400218820000082f3ef0003e020dd';
 const VP9 = '01000000000b820202020000';
@@ -29,7 +30,7 @@ const EAC3_FRAME = `0b7700ff3f87c000208020000200400003a81f657e1e0101${'07e1e1f8'
 
 const VIDEO: Readonly<Record<VideoCodecName, readonly Uint8Array[]>> = {
   avc1: [AVC_720P25],
-  hvc1: [hex(HEVC)],
+  hvc1: [HEVC_CONFIG],
   av01: [hex(AV1), hex(AV1.slice(0, 8))],
   vp09: [hex(VP9)],
 };
