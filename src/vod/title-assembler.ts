@@ -7,7 +7,7 @@ import { readTitleRecord, writeTitleRecord } from '../packager/vod/title-record.
 import type { PackagedSegment } from '../packager/vod/title-track-packager.ts';
 import type { FlowState, FlowStatus, JobQueue, JobStatus } from '../state/job-queue.ts';
 import { type BlobStore, MAX_GET_BYTES } from '../storage/blob-store.ts';
-import type { Title, TitleSegment } from '../stream/title.ts';
+import type { Title } from '../stream/title.ts';
 import {
   type AudioResult,
   audioStretchKey,
@@ -232,20 +232,20 @@ export class TitleAssembler {
     if (work.isProtected && !encryption) throw new AppError('DRM_KEYS_UNAVAILABLE');
     const cipher = encryption && (await openCipher(encryption));
     const options = { segmentSeconds: segmentSeconds(work), cipher };
-    const listedOf = (id: string): readonly TitleSegment[] => own?.tracks.get(id)?.segments ?? [];
     this.#pictures = (plan.video?.groups ?? []).flatMap((ids, group) =>
       ids.flatMap((id) => {
         const rung = plan.video?.rungs.find((one) => one.id === id);
         if (!rung) return [];
-        const listed = listedOf(id);
-        const piece = nextPiece(work, listed.length);
-        const line = new TitleLine(options, listed, listed.length);
+        const before = own?.tracks.get(id);
+        const listed = before?.segments.length ?? 0;
+        const piece = nextPiece(work, listed);
+        const line = new TitleLine(options, before, listed);
         return [{ rung, group, line, piece, shown: group === 0 }];
       }),
     );
     this.#sounds = plan.audios.map((audio) => ({
       audio,
-      line: new TitleLine(options, listedOf(audio.id)),
+      line: new TitleLine(options, own?.tracks.get(audio.id)),
       stretch: 0,
       finished: false,
     }));

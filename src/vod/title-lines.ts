@@ -19,8 +19,8 @@ export interface LineOptions {
  */
 export class TitleLine {
   readonly #options: LineOptions;
-  /** Segments that were listed before this line began: what it makes of them again is left out. */
-  readonly #listed: readonly TitleSegment[];
+  /** What was listed before this line began: segments that it makes again are left out. */
+  readonly #before: TitleTrack | undefined;
   #startNumber: number;
   readonly #made: TitleSegment[] = [];
   #packager: TitleTrackPackager | undefined;
@@ -28,15 +28,15 @@ export class TitleLine {
   #track: Omit<TitleTrack, 'segments'> | undefined;
 
   /** `startNumber`: of the segment that the first sample to come begins. */
-  constructor(options: LineOptions, listed: readonly TitleSegment[] = [], startNumber = 0) {
+  constructor(options: LineOptions, before?: TitleTrack, startNumber = 0) {
     this.#options = options;
-    this.#listed = listed;
+    this.#before = before;
     this.#startNumber = startNumber;
   }
 
   /** What there is so far; undefined before the first segment is complete. */
   get track(): TitleTrack | undefined {
-    const segments = [...this.#listed, ...this.#made];
+    const segments = [...(this.#before?.segments ?? []), ...this.#made];
     return this.#track && segments.length > 0 ? { ...this.#track, segments } : undefined;
   }
 
@@ -54,13 +54,19 @@ export class TitleLine {
   closeSegment(): readonly PackagedSegment[] {
     const last = this.#packager ? this.#keep(this.#packager.flush()) : [];
     this.#packager = undefined;
-    this.#startNumber = this.#listed.length + this.#made.length;
+    this.#startNumber = this.#listed + this.#made.length;
     return last;
+  }
+
+  /** Segments that were listed before. */
+  get #listed(): number {
+    return this.#before?.segments.length ?? 0;
   }
 
   #begin(track: Track): TitleTrackPackager {
     // There is one initialization segment: with that of another encode pictures would be decoded wrongly.
-    if (this.#track && !sameBytes(this.#track.track.config, track.config)) {
+    const first = (this.#track ?? this.#before)?.track;
+    if (first && !sameBytes(first.config, track.config)) {
       throw new AppError('VOD_WORK_DAMAGED', 'a piece has other parameter sets than the first one');
     }
     const locked = (this.#locked ??= this.#options.cipher?.lock(track));
@@ -80,7 +86,7 @@ export class TitleLine {
   }
 
   #keep(packaged: readonly PackagedSegment[]): readonly PackagedSegment[] {
-    const fresh = packaged.filter(({ segment }) => segment.number >= this.#listed.length);
+    const fresh = packaged.filter(({ segment }) => segment.number >= this.#listed);
     for (const { segment } of fresh) this.#made.push(segment);
     return fresh;
   }

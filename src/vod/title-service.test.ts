@@ -265,6 +265,29 @@ describe('the making of a title', () => {
     expect(view.error?.code).toBe('VOD_WORK_DAMAGED');
   });
 
+  it.each([
+    ['in one go', false],
+    ['over a restart', true],
+  ])('fails when a piece has other parameter sets than the one before: %s', async (_how, isRestarted) => {
+    const { id: flow } = await made.service.add(wish());
+    await made.doPiece(flow, 0);
+    await made.doSound(flow, 0);
+    await whenShown(() => true);
+    if (isRestarted) await made.restart();
+    const other = Buffer.from(pieceBytes(1));
+    const level = other.indexOf('avcC') + 7;
+    other.writeUInt8(other.readUInt8(level) + 1, level);
+    await made.doPiece(flow, 1, other);
+    const view = await until(async () => {
+      const job = await made.service.making(flow);
+      return job?.state === 'failed' ? job : undefined;
+    }, 'the job has failed');
+    expect(view.error).toMatchObject({
+      code: 'VOD_WORK_DAMAGED',
+      message: expect.stringContaining('parameter sets'),
+    });
+  });
+
   it('encrypts what is to be protected, with a key for each tier', async () => {
     made.encryption = () => ({ keys: new FakeKeys(300_000), clearAudio: false });
     const { id: flow } = await made.service.add(wish({ isProtected: true }));
