@@ -8,6 +8,7 @@ import type { Clock } from './base/clock.ts';
 import { Closer } from './base/closer.ts';
 import type { Logger } from './base/log.ts';
 import { Metrics } from './base/metrics.ts';
+import { toneMapperOnce } from './app/encoding-tools.ts';
 import { keepsLive, type LiveKeeping } from './app/live-keeping.ts';
 import { openNodes } from './app/nodes.ts';
 import { openProtection, type Protection } from './app/protection.ts';
@@ -51,6 +52,7 @@ import { AudioEncoderFarm } from './transcode/audio-encoder-farm.ts';
 import { EncoderFarm } from './transcode/encoder-farm.ts';
 import type { SpawnEncoder } from './transcode/encoder-process.ts';
 import { createSpawnEncoder, guardCommand } from './transcode/spawn-encoder.ts';
+import type { ToneMapper } from './transcode/tone-map.ts';
 
 /** What the whole server takes from the process it runs in. */
 export interface AppDeps {
@@ -182,6 +184,7 @@ export function createApp(config: Config, deps: AppDeps): App {
   const listeners: HttpServer[] = [];
   /** Open while the server runs; undefined when nothing is to be encoded. */
   let farm: EncoderFarm | undefined;
+  const toneMapper = toneMapperOnce(config);
   /** With the guard from the start on. */
   let spawnEncoder: SpawnEncoder = createSpawnEncoder(process.env, []);
 
@@ -213,7 +216,7 @@ export function createApp(config: Config, deps: AppDeps): App {
     spawnEncoder = createSpawnEncoder(process.env, guard);
     closer.defer(() => audioFarm?.close());
     if (rungs !== 'none') {
-      farm = openFarm();
+      farm = openFarm(await toneMapper());
       closer.defer(() => farm?.close());
     }
     const vod = await openTitles(guard, adminAccess, state.leases);
@@ -291,6 +294,7 @@ export function createApp(config: Config, deps: AppDeps): App {
       ...{ clock, log, metrics, adminAccess, guard },
       spawn: (command, events) => spawnEncoder(command, events),
       live: farm,
+      toneMapper,
       encryptionOf: (title) => protectionNow().encryptionOfTitle(title),
       keysOfRecordings: protectionNow().keysOfRecordings,
       leases,
@@ -310,7 +314,7 @@ export function createApp(config: Config, deps: AppDeps): App {
     return live;
   }
 
-  function openFarm(): EncoderFarm {
+  function openFarm(mapper: ToneMapper): EncoderFarm {
     return new EncoderFarm(
       { ...config.ladder, rungs, segmentMs: config.live.segmentMs },
       {
@@ -320,6 +324,7 @@ export function createApp(config: Config, deps: AppDeps): App {
         source: hub,
         spawn: spawnEncoder,
         cores: availableParallelism(),
+        toneMapper: mapper,
         random: Math.random,
         queue: { maxQueueBytes: config.ladder.maxQueueBytes, maxQueueSamples: MAX_ENCODER_QUEUE_SAMPLES },
       },

@@ -28,6 +28,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import { openBlobStore } from '../storage/open-blob-store.ts';
 import { StorageMetrics } from '../storage/storage-metrics.ts';
 import type { SpawnEncoder } from '../transcode/encoder-process.ts';
+import type { ToneMapper } from '../transcode/tone-map.ts';
 import type { VodLadderOptions } from '../transcode/vod/ladder-presets.ts';
 import { planTitle } from '../transcode/vod/plan-title.ts';
 import { type MasterLimits, probeMaster } from '../transcode/vod/probe-master.ts';
@@ -36,7 +37,7 @@ import type { LiveLoad } from '../transcode/vod/step-back.ts';
 import { makeText } from '../transcode/vod/text-track.ts';
 import { checkSidecar, describeSidecar } from '../transcode/vod/text-sidecars.ts';
 import type { Master, MasterText, TitlePlan } from '../transcode/vod/title-plan.ts';
-import { chooseQualityMetric, chooseToneMapper } from '../transcode/vod/work-tone-mapper.ts';
+import { chooseQualityMetric } from '../transcode/vod/quality-metric.ts';
 import { createTitleWorker, type TitleWorker } from '../transcode/vod/work-titles.ts';
 import { reachableWork } from '../vod/reachable-work.ts';
 import { TitleCatalogue } from '../vod/title-catalogue.ts';
@@ -50,6 +51,7 @@ import {
   type LiveKeeping,
   openLiveKeeping,
 } from './live-keeping.ts';
+import { scratchFolder } from './encoding-tools.ts';
 import { recordingKeeper } from './recording-keeper.ts';
 import { stateOptions } from './state-options.ts';
 import { storageCacheOptions, storageOptions } from './storage-options.ts';
@@ -79,6 +81,7 @@ export interface VodDeps {
   /** With the guard that ends children when we die. */
   readonly spawn: SpawnEncoder;
   readonly guard: readonly string[];
+  readonly toneMapper: () => Promise<ToneMapper>;
   /** Live encoding on this machine, which goes first. */
   readonly live: LiveLoad | undefined;
   /** How titles are encrypted; undefined: there are no keys. */
@@ -116,7 +119,6 @@ export async function openVod(config: Config, deps: VodDeps): Promise<Vod> {
 async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod> {
   const { clock, metrics, adminAccess } = deps;
   const log = deps.log.child({ area: 'vod' });
-  const dataDir = resolve(config.dataDir);
   const storageMetrics = new StorageMetrics(metrics);
   const store = await openBlobStore(storageOptions(config), {
     clock,
@@ -177,7 +179,7 @@ async function open(config: Config, deps: VodDeps, closer: Closer): Promise<Vod>
       : undefined;
   closer.defer(() => live?.close());
   if (config.vod.work) {
-    const worker = await openWorker(config, deps, { queue, store, dataDir, run });
+    const worker = await openWorker(config, deps, { queue, store, run });
     closer.defer(() => worker.close());
   }
   const keeper = titleKeeper(service);
@@ -217,25 +219,30 @@ export async function openQueue(config: Config, deps: BullmqJobQueueDeps): Promi
 /** The jobs of titles that this process does. */
 export async function openWorker(
   config: Config,
-  { clock, log, metrics, spawn, live }: Pick<VodDeps, 'clock' | 'log' | 'metrics' | 'spawn' | 'live'>,
+  {
+    clock,
+    log,
+    metrics,
+    spawn,
+    live,
+    toneMapper,
+  }: Pick<VodDeps, 'clock' | 'log' | 'metrics' | 'spawn' | 'live' | 'toneMapper'>,
   parts: {
     readonly queue: JobQueue;
     readonly store: BlobStore;
-    readonly dataDir: string;
     readonly run: RunTool;
   },
 ): Promise<TitleWorker> {
-  const { queue, store, dataDir, run } = parts;
+  const { queue, store, run } = parts;
   const cores = availableParallelism();
-  const scratchFolder = join(dataDir, 'scratch');
   return createTitleWorker(
     {
       slots: config.vod.slots === 0 ? cores : config.vod.slots,
       cores,
       ffmpeg: config.ladder.ffmpeg,
-      toneMapper: await chooseToneMapper(config.ladder.ffmpeg, process.env, scratchFolder),
+      toneMapper: await toneMapper(),
       qualityMetric: () => chooseQualityMetric(config.ladder.ffmpeg, process.env),
-      scratchFolder,
+      scratchFolder: scratchFolder(config),
     },
     {
       ...{ clock, metrics, store, spawn, live },

@@ -16,6 +16,7 @@ import { openBlobStore } from '../storage/open-blob-store.ts';
 import { StorageMetrics } from '../storage/storage-metrics.ts';
 import { createSpawnEncoder, findProgram, guardCommand } from '../transcode/spawn-encoder.ts';
 import { createRunTool } from '../transcode/vod/probe-process.ts';
+import { toneMapperOnce } from './encoding-tools.ts';
 import { storageOptions } from './storage-options.ts';
 import { openQueue, openWorker } from './vod.ts';
 
@@ -83,8 +84,7 @@ async function start(
   if (findProgram(ffmpeg, process.env) === undefined) {
     throw new AppError('TOOL_MISSING', `there is no ${ffmpeg}: a worker encodes with it`);
   }
-  const dataDir = resolve(config.dataDir);
-  await openDataFolder(dataDir);
+  await openDataFolder(resolve(config.dataDir));
   const server = await createHttpServer(
     {
       host: config.metrics.host,
@@ -116,8 +116,11 @@ async function start(
   const guard = await guardCommand(process.env);
   const worker = await openWorker(
     config,
-    { ...deps, spawn: createSpawnEncoder(process.env, guard), live: undefined },
-    { queue, store, dataDir, run: createRunTool(process.env, guard, clock) },
+    {
+      ...{ ...deps, live: undefined, toneMapper: toneMapperOnce(config) },
+      spawn: createSpawnEncoder(process.env, guard),
+    },
+    { queue, store, run: createRunTool(process.env, guard, clock) },
   );
   closer.defer(() => worker.close());
   return server.port;

@@ -1,3 +1,6 @@
+// The global of that name is looked up anew by a getter at every use, and the time is asked for with every frame.
+import { performance } from 'node:perf_hooks';
+
 /** A pending callback of a {@link Clock}. */
 export interface Timer {
   /** Stops the callback from running; harmless when it already ran. */

@@ -9,18 +9,19 @@ const MAX_BLOCK_BYTES = 512 * 1024;
  * and a block is freed when the last of its pieces is.
  */
 export class Slab {
-  #block = new Uint8Array(0);
+  #block = new ArrayBuffer(0);
   #used = 0;
 
   /** A piece that is **not zeroed**: it holds whatever was in memory, so every byte of it is to be written. */
   take(sizeBytes: number): Uint8Array {
     if (sizeBytes > MAX_BLOCK_BYTES / 4) return Buffer.allocUnsafeSlow(sizeBytes);
-    if (this.#used + sizeBytes > this.#block.length) {
-      this.#block = Buffer.allocUnsafeSlow(Math.min(MAX_BLOCK_BYTES, PIECES_PER_BLOCK * sizeBytes));
+    if (this.#used + sizeBytes > this.#block.byteLength) {
+      // Slow: the whole of an ArrayBuffer of its own.
+      this.#block = Buffer.allocUnsafeSlow(Math.min(MAX_BLOCK_BYTES, PIECES_PER_BLOCK * sizeBytes)).buffer;
       this.#used = 0;
     }
     const start = this.#used;
     this.#used += sizeBytes;
-    return new Uint8Array(this.#block.buffer, this.#block.byteOffset + start, sizeBytes);
+    return new Uint8Array(this.#block, start, sizeBytes);
   }
 }

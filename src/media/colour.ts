@@ -6,6 +6,15 @@ export interface Colour {
   readonly fullRange: boolean;
 }
 
+/** High dynamic range by its transfer: that of SMPTE ST 2084, or hybrid log-gamma. */
+export type HdrRange = 'pq' | 'hlg';
+
+/** transfer_characteristics (ISO/IEC 23091-2) of high dynamic range. */
+const HDR_TRANSFERS: ReadonlyMap<number, HdrRange> = new Map([
+  [16, 'pq'],
+  [18, 'hlg'],
+]);
+
 /** Code point of each property that says nothing. */
 export const UNSPECIFIED_COLOUR = 2;
 
@@ -13,6 +22,11 @@ export const UNSPECIFIED_COLOUR = 2;
 export function isColourKnown(colour: Colour): boolean {
   const { primaries, transfer, matrix } = colour;
   return [primaries, transfer, matrix].some((value) => value !== UNSPECIFIED_COLOUR);
+}
+
+/** Undefined: SDR. */
+export function hdrRange({ transfer }: Colour): HdrRange | undefined {
+  return HDR_TRANSFERS.get(transfer);
 }
 
 /** The fields of a codec string, `01.01.01`: what is not specified is BT.709 there, by default. */

@@ -6,6 +6,7 @@ import {
   type VideoCodecName,
   type VideoConfig,
   videoColour,
+  videoHdrRange,
   videoConfigOfFrame,
 } from './video-config.ts';
 
@@ -81,6 +82,16 @@ describe('a video configuration', () => {
       matrix: 9,
       fullRange: false,
     });
+  });
+
+  test.each([
+    ['16', 'pq'],
+    ['18', 'hlg'],
+    ['01', undefined],
+  ])('of transfer %s is of the range %s', (transfer, range) => {
+    const hex = Number(transfer).toString(16).padStart(2, '0');
+    expect(videoHdrRange('vp09', bytes(RECORDS.vp09.replace('0202020000', `09${hex}090000`)))).toBe(range);
+    expect(videoHdrRange('avc1', bytes(RECORDS.avc1))).toBeUndefined();
   });
 });
 

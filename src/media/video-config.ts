@@ -6,7 +6,7 @@ import {
   parseAv1Config,
   withoutTemporalDelimiters,
 } from './av1.ts';
-import type { Colour } from './colour.ts';
+import { type Colour, type HdrRange, hdrRange } from './colour.ts';
 import { type AvcConfig, inspectAccessUnit, normalizeAccessUnit, parseAvcConfig } from './h264.ts';
 import {
   type HevcConfig,
@@ -154,6 +154,12 @@ export function videoColour(codec: VideoCodecName, record: Uint8Array): Colour |
   return codec === 'vp09' ? parseVp9Config(record)?.colour : undefined;
 }
 
+/** The high dynamic range that a configuration tells; undefined: SDR, or it does not say, which is taken for SDR. */
+export function videoHdrRange(codec: VideoCodecName, record: Uint8Array): HdrRange | undefined {
+  const colour = videoColour(codec, record);
+  return colour && hdrRange(colour);
+}
+
 /** One frame as a publisher sent it, checked. */
 export interface VideoFrame {
   /** Decoding may start here. */
@@ -187,14 +193,13 @@ export function readVideoFrame(config: VideoConfig, data: Uint8Array): VideoFram
   }
 }
 
-const PLAIN = { leading: false, pixels: 0 } as const;
-
 function readAvc(config: ConfigOf<'avc1'>, data: Uint8Array): VideoFrame | undefined {
   const { lengthSize } = config.detail;
   const facts = inspectAccessUnit(data, lengthSize);
   if (!facts) return undefined;
-  const { idr, picture } = facts;
-  return { ...PLAIN, key: idr, picture, data: normalizeAccessUnit(data, lengthSize, facts), config };
+  const { idr: key, picture } = facts;
+  const normal = normalizeAccessUnit(data, lengthSize, facts);
+  return { key, picture, leading: false, data: normal, config, pixels: 0 };
 }
 
 function readHevc(config: ConfigOf<'hvc1'>, data: Uint8Array): VideoFrame | undefined {
@@ -221,11 +226,12 @@ function readAv1(config: ConfigOf<'av01'>, data: Uint8Array): VideoFrame | undef
   const changed = header && !isSame(header, sequenceHeader) ? av1ConfigOf(header) : config.detail;
   if (!changed) return undefined;
   return {
-    ...PLAIN,
     key: facts.key,
     picture: facts.picture,
+    leading: false,
     data: facts.delimiters ? withoutTemporalDelimiters(data) : data,
     config: isSame(changed.record, config.record) ? config : av1Config(changed),
+    pixels: 0,
   };
 }
 
@@ -233,7 +239,8 @@ function readVp9(config: ConfigOf<'vp09'>, data: Uint8Array): VideoFrame | undef
   const facts = inspectVp9Frame(data);
   if (!facts) return undefined;
   const { key, picture, keyFacts, pixels } = facts;
-  return { ...PLAIN, key, picture, data, pixels, config: keyFacts ? vp9After(config, keyFacts) : config };
+  const after = keyFacts ? vp9After(config, keyFacts) : config;
+  return { key, picture, leading: false, data, config: after, pixels };
 }
 
 /** A key frame may bring another size or format. */

@@ -46,7 +46,7 @@ export class MediaTiers {
 
   addBytes(count: number): void {
     this.#totalBytes += count;
-    this.#metrics.windowBytes.inc(count);
+    this.#metrics.windowBytes.add(count);
   }
 
   /** A segment of the rendition has become complete. */

@@ -3,7 +3,7 @@ import type { WindowDirectory } from '../stream/directory.ts';
 import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import type { StreamSink } from '../stream/track.ts';
-import type { PackagerDeps } from './slot-ledger.ts';
+import type { PackagerDeps } from './packager-deps.ts';
 import { type PackagerOptions, StreamPackager } from './stream-packager.ts';
 
 /** One stream's packager, and the timer that lets it go once the stream has ended. */

@@ -1,6 +1,8 @@
 import type { Counter } from 'prom-client';
 import { BatchedCounter, type Series } from '../base/batched-counter.ts';
+import { BatchedHistogram, type Observations } from '../base/batched-histogram.ts';
 import type { Metrics } from '../base/metrics.ts';
+import { SummedGauge } from '../base/summed-gauge.ts';
 
 /** Seconds between the end of a part in media time and its publication: encode, network and packaging together. */
 const LATE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5];
@@ -52,7 +54,7 @@ export class PackagerMetrics {
   readonly failedListeners;
   readonly keyFailures;
   readonly unreadSlices;
-  readonly partLateSeconds;
+  readonly partLateSeconds: Readonly<Record<RenditionOrigin, Observations>>;
 
   constructor(metrics: Metrics) {
     const rendition = ['rendition'] as const;
@@ -79,7 +81,9 @@ export class PackagerMetrics {
       'Samples not packaged, by reason.',
       ['reason'] as const,
     );
-    this.windowBytes = metrics.gauge('packager_window_bytes', 'Media held in memory by all live windows.');
+    this.windowBytes = new SummedGauge(
+      metrics.gauge('packager_window_bytes', 'Media held in memory by all live windows.'),
+    );
     this.shrunkWindows = metrics.counter(
       'packager_shrunk_windows_total',
       'Segments taken off a list early because its window is at maxWindowBytes.',
@@ -107,17 +111,23 @@ export class PackagerMetrics {
       'Slices encrypted from further ahead than they should be, because their header could not be read.',
       rendition,
     );
-    this.partLateSeconds = metrics.histogram(
-      'packager_part_late_seconds',
-      'Wall time at which a part was published, minus its end in media time.',
-      LATE_SECONDS,
-      rendition,
+    const late = new BatchedHistogram(
+      metrics.histogram(
+        'packager_part_late_seconds',
+        'Wall time at which a part was published, minus its end in media time.',
+        LATE_SECONDS,
+        rendition,
+      ),
     );
+    this.partLateSeconds = ofEachOrigin((origin) => late.series({ rendition: origin }));
   }
 }
 
 function originSeries(counter: Counter<'rendition'>): Record<RenditionOrigin, Series> {
   const batched = new BatchedCounter(counter);
-  const of = (rendition: RenditionOrigin): Series => batched.series({ rendition });
-  return { video: of('video'), audio: of('audio'), rung: of('rung') };
+  return ofEachOrigin((rendition) => batched.series({ rendition }));
+}
+
+function ofEachOrigin<T>(make: (origin: RenditionOrigin) => T): Record<RenditionOrigin, T> {
+  return { video: make('video'), audio: make('audio'), rung: make('rung') };
 }

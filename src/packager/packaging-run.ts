@@ -7,7 +7,8 @@ import type { RenditionPackager } from './rendition-packager.ts';
 import { SegmentGrid } from './segment-grid.ts';
 import { HOLE_SECONDS } from './segment-plan.ts';
 import { type LeadView, SlotFollower } from './slot-follower.ts';
-import type { FollowerOf, Instant, Slot, SlotLedger } from './slot-ledger.ts';
+import type { Instant, Slot } from './slot.ts';
+import type { FollowerOf, SlotLedger } from './slot-ledger.ts';
 import { rescaleTicks } from './ticks.ts';
 
 /** A lead that is this late (share of a segment) has left a hole: a new period starts instead of filling in. */
@@ -102,8 +103,11 @@ export class PackagingRun {
     if (slot && periods.owesAnnouncement) this.#announceRekey(slot);
   }
 
-  /** The lead has sent nothing while other media came for as long as a hole lasts: nothing waits for it. */
-  get #leadHasStopped(): boolean {
+  /**
+   * The lead has sent nothing while other media came for as long as a hole lasts: nothing waits for it. A method, as all
+   * that is asked with every frame is: V8 makes no fast code for private getters.
+   */
+  #leadHasStopped(): boolean {
     return this.#alone.others > HOLE_SECONDS + this.#leadFrameSeconds;
   }
 
@@ -317,15 +321,16 @@ export class PackagingRun {
       return undefined;
     }
     if (!follower.add(sample)) this.#drop('held_too_long');
-    this.#alone.others += sample.duration / (this.#track(sample.kind)?.timescale ?? 1);
+    this.#alone.others += sample.duration / follower.packager.rendition.timescale;
     this.#alone.lead = 0;
     return follower;
   }
 
   #drainFollowers(): void {
     // What there is of a lead that has stopped is not kept from those who watch.
-    if (this.#leadHasStopped) this.#lead.closePart();
+    if (this.#leadHasStopped()) this.#lead.closePart();
     for (const follower of this.#followers.values()) {
+      if (follower.isAtRest && this.#alone.lead <= HOLE_SECONDS) continue;
       follower.drain(this.#leadView(follower));
       while (this.#leadIsSilent(follower)) {
         this.#enterNextSlot(Math.max(this.#grid.boundary, this.#lead.lastDts));
@@ -343,7 +348,7 @@ export class PackagingRun {
       earliestEnd: rescaleTicks(earliestEnd, from, to),
       predictedEnd: predictedEnd === undefined ? undefined : rescaleTicks(predictedEnd, from, to),
       position: rescaleTicks(this.#position, from, to),
-      stopped: this.#leadHasStopped,
+      stopped: this.#leadHasStopped(),
       aloneSeconds: this.#alone.lead,
     };
   }
@@ -353,7 +358,7 @@ export class PackagingRun {
     if (newest === undefined) return false;
     const { timescale } = this.programme.lead;
     const reached = rescaleTicks(newest, follower.packager.rendition.timescale, timescale);
-    return this.#leadHasStopped && reached >= Math.max(this.#grid.boundary, this.#position);
+    return this.#leadHasStopped() && reached >= Math.max(this.#grid.boundary, this.#position);
   }
 }
 

@@ -1,3 +1,5 @@
+import type { Series } from '../base/batched-counter.ts';
+import type { Observations } from '../base/batched-histogram.ts';
 import type { Clock } from '../base/clock.ts';
 import { Slab } from '../base/slab.ts';
 import { type ChunkEvent, type ChunkPosition, type ChunkSample, writeChunk } from '../media/isobmff/chunk.ts';
@@ -23,6 +25,9 @@ export interface PlannedSegment extends SegmentStart {
  */
 const CAPTURE_TIME = 24;
 
+/** No samples. Never written to. */
+const NONE: Sample[] = [];
+
 /** What the end of a segment may be off what its parts say: less than half a frame. */
 const END_SLACK_SECONDS = 0.01;
 
@@ -42,12 +47,15 @@ export class RenditionPackager {
   readonly #store: WindowStore;
   readonly #clock: Clock;
   readonly #metrics: PackagerMetrics;
+  readonly #chunksMade: Series;
+  readonly #partsMade: Series;
+  readonly #partLateSeconds: Observations;
   #rule: PartRule;
   /** Memory of the chunks, which live and go segment by segment. */
   readonly #slab = new Slab();
   readonly #allocate = (sizeBytes: number): Uint8Array => this.#slab.take(sizeBytes);
   #sequence = 0;
-  #pending: Sample[] = [];
+  #pending: Sample[] = NONE;
   #pendingBytes = 0;
   /** Where the open part starts by what is said: where the one before ended. */
   #partStart = 0;
@@ -68,6 +76,9 @@ export class RenditionPackager {
     this.#store = store;
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
+    this.#chunksMade = deps.metrics.chunks[rendition.origin];
+    this.#partsMade = deps.metrics.parts[rendition.origin];
+    this.#partLateSeconds = deps.metrics.partLateSeconds[rendition.origin];
     this.#nextEventId = store.nextEventId;
   }
 
@@ -116,7 +127,9 @@ export class RenditionPackager {
     if (this.#partFrames > 0 && end - this.#partStart > this.#rule.maxTicks) this.#makeRoom(sample.dts, end);
     if (sample.duration > this.#rule.maxTicks)
       this.#metrics.clippedParts.inc({ rendition: this.rendition.origin });
-    this.#pending.push(sample);
+    // Mostly it is the only one: an array of one place is made for it, not the larger one that `push` makes.
+    if (this.#pending.length === 0) this.#pending = [sample];
+    else this.#pending.push(sample);
     this.#pendingBytes += sample.data.length;
     this.#partFrames += 1;
     this.#lastDts = sample.dts;
@@ -134,7 +147,7 @@ export class RenditionPackager {
   /** Media goes on at `nextDts`, not where it ended: no chunk reaches over that, and no part over a real hole. */
   #passHole(nextDts: number): void {
     this.#flushChunk();
-    if (nextDts - this.#endTicks <= this.#longestCarry) return;
+    if (nextDts - this.#endTicks <= this.#longestCarry()) return;
     this.#closePartAt(this.#isShort(this.#endTicks) ? this.#partStart + this.#rule.minTicks : this.#endTicks);
     this.#partStart = nextDts;
   }
@@ -157,7 +170,7 @@ export class RenditionPackager {
   }
 
   /** How far what parts say may be off the media. */
-  get #longestCarry(): number {
+  #longestCarry(): number {
     return HOLE_SECONDS * this.rendition.timescale;
   }
 
@@ -179,10 +192,11 @@ export class RenditionPackager {
       sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0),
       independent: chunks.some(({ independent }) => independent),
     });
+    this.#partsMade.inc();
     const lateMs = this.#clock.wallMs() - ticksToMs(this.#endTicks, this.rendition.timescale);
-    this.#metrics.partLateSeconds.observe({ rendition: this.rendition.origin }, lateMs / 1000);
+    this.#partLateSeconds.observe(lateMs / 1000);
     this.#partStart += durationTicks;
-    if (this.#endTicks - this.#partStart > this.#longestCarry) this.#partStart = this.#endTicks;
+    if (this.#endTicks - this.#partStart > this.#longestCarry()) this.#partStart = this.#endTicks;
     this.#partFrames = 0;
   }
 
@@ -235,7 +249,8 @@ export class RenditionPackager {
       { bytes: this.#writeChunk(segment, first), independent: first.key },
       first.dts,
     );
-    this.#pending = [];
+    this.#chunksMade.inc();
+    this.#pending = NONE;
     this.#pendingBytes = 0;
   }
 

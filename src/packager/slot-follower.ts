@@ -47,6 +47,11 @@ export class SlotFollower {
     this.packager = packager;
   }
 
+  /** None of its samples waits for the lead, and no cut of the lead's waits for it: draining would do nothing. */
+  get isAtRest(): boolean {
+    return this.#held.length === 0 && this.#upcoming.length === 0;
+  }
+
   /** dts of the newest sample that waits; undefined when none does. */
   get newestHeld(): number | undefined {
     return this.#held.at(-1)?.dts;
@@ -54,7 +59,7 @@ export class SlotFollower {
 
   /** Where its media ends, that what waits included, up to the first real hole. */
   get reachTicks(): number {
-    return this.#held.slice(0, this.#heldBeforeHole).reduce(laterEnd, this.packager.endTicks);
+    return this.#held.slice(0, this.#heldBeforeHole()).reduce(laterEnd, this.packager.endTicks);
   }
 
   /** The lead has been cut: `planned` follows the segments planned so far. */
@@ -76,7 +81,7 @@ export class SlotFollower {
 
   /** Gives up what waits behind a real hole and starts before `startTicks`; gives how many samples that were. */
   dropBefore(startTicks: number): number {
-    const from = this.#heldBeforeHole;
+    const from = this.#heldBeforeHole();
     const count = this.#held.slice(from).filter(({ dts }) => dts < startTicks).length;
     this.#held.splice(from, count);
     return count;
@@ -86,12 +91,12 @@ export class SlotFollower {
   drain(lead: LeadView): void {
     for (let sample = this.#held[0]; sample; sample = this.#held[0]) {
       const next = this.#upcoming[0];
-      if (next && sample.dts >= next.startTicks - this.#earlyTicks) {
+      if (next && sample.dts >= next.startTicks - this.#earlyTicks()) {
         this.#advance(next, sample);
         continue;
       }
       if (!next && sample.dts >= Math.max(lead.earliestEnd, lead.position)) break;
-      if (!next && !lead.stopped && sample.dts >= lead.position && this.#heldBeforeHole === 0) break;
+      if (!next && !lead.stopped && sample.dts >= lead.position && this.#heldBeforeHole() === 0) break;
       this.#held.shift();
       const end = next?.startTicks ?? lead.predictedEnd;
       this.packager.add(sample, end !== undefined && sample.dts + sample.duration >= end);
@@ -139,13 +144,13 @@ export class SlotFollower {
   }
 
   /** How much before a cut a sample may be the first behind it. */
-  get #earlyTicks(): number {
+  #earlyTicks(): number {
     const { rendition } = this.packager;
     return rendition.open?.partsForetold ? FORETOLD_SECONDS * rendition.timescale : 0;
   }
 
   /** How many samples wait before the first real hole. */
-  get #heldBeforeHole(): number {
+  #heldBeforeHole(): number {
     const longest = HOLE_SECONDS * this.packager.rendition.timescale;
     let end = this.packager.endTicks;
     const index = this.#held.findIndex((sample) => {

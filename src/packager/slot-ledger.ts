@@ -1,47 +1,21 @@
-import type { Clock } from '../base/clock.ts';
-import type { Logger } from '../base/log.ts';
-import type { ArchivedStretch, LiveArchive, StreamArchive } from '../stream/archive.ts';
-import type { StreamJournal, StreamRecord } from '../stream/journal.ts';
+import type { ArchivedStretch, StreamArchive } from '../stream/archive.ts';
+import type { StreamRecord } from '../stream/journal.ts';
 import { gapDurations } from './gap-slots.ts';
 import type { TrackKind } from '../stream/track.ts';
-import type { Encryption } from './period-cipher.ts';
-import type { PackagerMetrics, RenditionOrigin } from './packager-metrics.ts';
-import { laterPeriodId, type LivePeriod, type Programme } from './period-factory.ts';
+import type { PackagerDeps } from './packager-deps.ts';
+import type { RenditionOrigin } from './packager-metrics.ts';
+import { laterPeriodId, type Programme } from './period-factory.ts';
 import { LiveRendition, LiveSegment } from './live-rendition.ts';
 import { type PlannedSegment, RenditionPackager } from './rendition-packager.ts';
 import { discontinuitiesOf, gapsBehind, lastNumberOf, restorePast } from './restored-past.ts';
 import { longestSegmentTicks, type PartRule, restingRule } from './segment-plan.ts';
+import type { Instant, Slot } from './slot.ts';
 import { StreamPeriods } from './stream-periods.ts';
 import { rescaleTicks, ticksToMs } from './ticks.ts';
 import type { WindowStore } from './window-store.ts';
 
 /** Ticks a second of every video track (see {@link VideoTrack.timescale}). */
 const VIDEO_TIMESCALE = 90_000;
-
-export interface PackagerDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: PackagerMetrics;
-  readonly journal: StreamJournal;
-  /** How a stream is encrypted; undefined: it goes in the clear. */
-  readonly encryptionOf?: ((stream: string) => Encryption | undefined) | undefined;
-  /** Keeps what the memory lets go of; undefined: nothing does. */
-  readonly archive?: LiveArchive | undefined;
-}
-
-/** A media time with its timescale: what tracks of different timescales share. */
-export interface Instant {
-  readonly ticks: number;
-  readonly timescale: number;
-}
-
-/** One column of the window: the segments of one number in all renditions. */
-export interface Slot {
-  readonly number: number;
-  readonly period: LivePeriod;
-  readonly start: Instant;
-  readonly discontinuity: boolean;
-}
 
 /** What keeps a rendition's segments in step with the lead's. */
 export interface Follower {

@@ -4,11 +4,13 @@ import type { LadderSink } from '../stream/ladder.ts';
 import type { LiveWindow } from '../stream/live-window.ts';
 import type { Sample, StreamSink, TimedEvent, Timeline } from '../stream/track.ts';
 import { Ladder } from './ladder.ts';
+import type { PackagerDeps } from './packager-deps.ts';
 import type { DropReason } from './packager-metrics.ts';
 import { PackagingRun } from './packaging-run.ts';
 import { initsDiffer, type Programme, prepareProgramme, sameInit, sameRenditions } from './period-factory.ts';
 import { leadTrack, type PlanOptions, planStream } from './segment-plan.ts';
-import { type Instant, type PackagerDeps, type ProgrammeStart, SlotLedger } from './slot-ledger.ts';
+import type { Instant } from './slot.ts';
+import { type ProgrammeStart, SlotLedger } from './slot-ledger.ts';
 import { keptSeconds, WindowStore } from './window-store.ts';
 
 /** How a stream is packaged. */

@@ -1,8 +1,9 @@
 import type { Timeline } from '../stream/track.ts';
 import { KeyRotation } from './key-rotation.ts';
+import type { PackagerDeps } from './packager-deps.ts';
 import type { PeriodReason } from './packager-metrics.ts';
 import { LivePeriod, nextPeriodId, type PreparedTrack, type Programme } from './period-factory.ts';
-import type { Instant, PackagerDeps, Slot } from './slot-ledger.ts';
+import type { Instant, Slot } from './slot.ts';
 import { ticksToMs } from './ticks.ts';
 import type { WindowStore } from './window-store.ts';
 

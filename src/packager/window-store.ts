@@ -224,13 +224,11 @@ export class WindowStore implements LiveWindow {
     }
     segment.addChunk(chunk);
     this.#tiers.addBytes(chunk.bytes.length);
-    this.#deps.metrics.chunks[rendition.origin].inc();
-    this.#changes.push({ kind: 'chunk', rendition: rendition.id, segment });
+    this.#tellLater({ kind: 'chunk', rendition: rendition.id, segment });
   }
 
   addPart(rendition: LiveRendition, segment: LiveSegment, part: Part): void {
     segment.addPart(part);
-    this.#deps.metrics.parts[rendition.origin].inc();
     this.#note({ kind: 'part', rendition: rendition.id, segment, part });
   }
 
@@ -288,7 +286,12 @@ export class WindowStore implements LiveWindow {
 
   #note(change: WindowChange): void {
     this.version += 1;
-    this.#changes.push(change);
+    this.#tellLater(change);
+  }
+
+  /** At the next commit, should anybody listen. */
+  #tellLater(change: WindowChange): void {
+    if (this.#listeners.size > 0) this.#changes.push(change);
   }
 
   /** What the MPD says has changed. */

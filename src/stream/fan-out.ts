@@ -64,7 +64,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
     if (!event) return undefined;
     this.#head++;
     if (this.#head * 2 > this.#queue.length) this.#compact();
-    if (event.type === 'sample') this.#queuedBytes -= event.sample.data.byteLength;
+    if (event.type === 'sample') this.#queuedBytes -= event.sample.data.length;
     return event;
   }
 
@@ -134,7 +134,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
   #isFullWith(sample: Sample): boolean {
     return (
       this.queuedEvents >= this.#options.maxQueueSamples ||
-      this.#queuedBytes + sample.data.byteLength > this.#options.maxQueueBytes
+      this.#queuedBytes + sample.data.length > this.#options.maxQueueBytes
     );
   }
 
@@ -151,7 +151,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
   }
 
   #enqueueSample(sample: Sample): void {
-    this.#queuedBytes += sample.data.byteLength;
+    this.#queuedBytes += sample.data.length;
     this.#enqueue({ type: 'sample', sample });
   }
 

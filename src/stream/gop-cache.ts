@@ -1,6 +1,7 @@
 import type { Sample, Timeline } from './track.ts';
 
 export interface GopCacheLimits {
+  /** With 0 nothing is kept but the timeline. */
   readonly maxMs: number;
   /** Video frames; audio frames when there is no video. */
   readonly maxFrames: number;
@@ -59,7 +60,7 @@ export class GopCache {
 
   add(sample: Sample): void {
     const timeline = this.#timeline;
-    if (!timeline) return;
+    if (!timeline || this.#limits.maxMs === 0) return;
     const atMs = (sample.dts / timescaleOf(timeline, sample)) * 1000;
     if (this.#opensGop(timeline, sample, atMs)) {
       this.#gops.push({ startMs: atMs, samples: [], frames: 0, sizeBytes: 0 });
@@ -69,9 +70,9 @@ export class GopCache {
     const counts = sample.kind === 'video' || !timeline.video ? 1 : 0;
     gop.samples.push(sample);
     gop.frames += counts;
-    gop.sizeBytes += sample.data.byteLength;
+    gop.sizeBytes += sample.data.length;
     this.#frames += counts;
-    this.#sizeBytes += sample.data.byteLength;
+    this.#sizeBytes += sample.data.length;
     while (this.#isOver(atMs)) this.#dropOldest();
   }
 

@@ -47,7 +47,7 @@ export class LeadIn {
   /** Takes a sample at its true time, in decode order; gives those that may go out, at their final times. */
   add(sample: Sample): readonly Sample[] {
     this.#held.push(sample);
-    this.#heldBytes += sample.data.byteLength;
+    this.#heldBytes += sample.data.length;
     this.#depthTicks = Math.max(this.#depthTicks, sample.dts - sample.pts);
     const passedTicks = sample.dts - this.#depthTicks - this.#floorTicks;
     this.#passed = passedTicks >= Math.max(this.#halfFrame, this.#held.length);

@@ -140,9 +140,13 @@ export class LiveRun {
     const { jumped } = this.#clock.place(sample.kind, sample.sourceMs, sample.arrivalMs);
     if (jumped) this.#noteJump(sample.kind);
     if (this.#clock.excessDriftMs !== undefined) this.#wantAnchor(sample.kind);
-    this.#lastSeenMs[sample.kind] = sample.arrivalMs;
-    if (sample.kind === 'video') this.#video(sample);
-    else this.#audio(sample);
+    if (sample.kind === 'video') {
+      this.#lastSeenMs.video = sample.arrivalMs;
+      this.#video(sample);
+    } else {
+      this.#lastSeenMs.audio = sample.arrivalMs;
+      this.#audio(sample);
+    }
   }
 
   /** When a moment of the source's presentation is, 90 kHz ticks since the Unix epoch; undefined: with what comes next. */
@@ -189,7 +193,8 @@ export class LiveRun {
       return;
     }
     const changed = current?.video !== this.#deps.source.video;
-    if (current && (changed || this.#isSilent('audio', current, sample.arrivalMs))) this.#wantTracks();
+    const soundStopped = current?.audio && lastedLonger(SILENCE_MS.audio, this.#lastSeenMs.audio, sample);
+    if (current && (changed || soundStopped)) this.#wantTracks();
     if (this.#pending && sample.key) this.#begin(sample);
     const lane = this.#videoLane;
     if (!lane.isOpen || this.#current?.video !== this.#deps.source.video || this.#leaping)
@@ -201,7 +206,8 @@ export class LiveRun {
   #audio(sample: SourceSample): void {
     const current = this.#current;
     if (current && current.audio !== this.#deps.source.audio) this.#wantTracks();
-    if (current && this.#isSilent('video', current, sample.arrivalMs)) this.#wantTracks();
+    const pictureStopped = current?.video && lastedLonger(SILENCE_MS.video, this.#lastSeenMs.video, sample);
+    if (pictureStopped) this.#wantTracks();
     if (this.#pending && !this.#videoLeads(sample.arrivalMs)) this.#begin(sample);
     if (!this.#audioLane.isOpen || this.#current?.audio !== this.#deps.source.audio || this.#leaping) {
       this.#deps.counters.dropped('audio', this.#leaping ? 'clock' : 'new_timeline');
@@ -234,11 +240,6 @@ export class LiveRun {
       key: sample.key,
       data: sample.data,
     };
-  }
-
-  #isSilent(kind: TrackKind, current: CurrentTimeline, nowMs: number): boolean {
-    const lastMs = this.#lastSeenMs[kind];
-    return current[kind] !== undefined && lastMs !== undefined && nowMs - lastMs > SILENCE_MS[kind];
   }
 
   /** Whether a new timeline must wait for a video key frame. */
@@ -362,6 +363,11 @@ export class LiveRun {
     const atMs = Math.max(this.#epochMs(first), floorMs);
     return track ? this.#audioLane.startMs(atMs, track) : atMs;
   }
+}
+
+/** A silence since `sinceMs`, until a sample of the other kind comes. */
+function lastedLonger(limitMs: number, sinceMs: number | undefined, { arrivalMs }: SourceSample): boolean {
+  return sinceMs !== undefined && arrivalMs - sinceMs > limitMs;
 }
 
 function isOpening(pending: Pending | undefined): boolean {

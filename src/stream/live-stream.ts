@@ -213,7 +213,7 @@ export class LiveStream implements SessionHost {
   media(session: PublisherSession, sample: SourceSample): void {
     const onAir = this.#onAir;
     if (onAir?.session === session) {
-      if (sample.kind === this.#leadKind) onAir.lastMediaMs = sample.arrivalMs;
+      if (sample.kind === this.#leadKind()) onAir.lastMediaMs = sample.arrivalMs;
       onAir.run.write(sample);
       this.#afterWrite(onAir.run, sample.arrivalMs);
       return;
@@ -372,7 +372,7 @@ export class LiveStream implements SessionHost {
   }
 
   /** What a viewer would miss first. */
-  get #leadKind(): TrackKind {
+  #leadKind(): TrackKind {
     return this.#lastTimeline && !this.#lastTimeline.video ? 'audio' : 'video';
   }
 

@@ -180,9 +180,9 @@ export class PublisherSession implements Publisher {
   write(raw: RawSample): void {
     if (this.#closed) return;
     const nowMs = this.#deps.nowMs();
-    const watch = this.#watch[raw.kind];
-    watch.rate.add(raw.data.byteLength, nowMs);
-    this.#deps.metrics.received(raw.kind, raw.data.byteLength);
+    const watch = raw.kind === 'video' ? this.#watch.video : this.#watch.audio;
+    watch.rate.add(raw.data.length, nowMs);
+    this.#deps.metrics.received(raw.kind, raw.data.length);
     const track = raw.track ?? SOURCE_TRACK;
     if (track !== SOURCE_TRACK) {
       this.#writeRung(track, raw, nowMs);
@@ -228,7 +228,7 @@ export class PublisherSession implements Publisher {
     this.#deps.metrics.unusableConfigs.inc({ kind });
     if (this.#warnedConfigs.has(kind)) return;
     this.#warnedConfigs.add(kind);
-    this.#deps.log.warn({ kind, codec, sizeBytes: bytes.byteLength }, 'codec configuration not usable');
+    this.#deps.log.warn({ kind, codec, sizeBytes: bytes.length }, 'codec configuration not usable');
   }
 
   #drop(kind: TrackKind, cause: DropCause): void {
@@ -325,7 +325,7 @@ export class PublisherSession implements Publisher {
     }
     const frameTicks = audioFrameTicks(audio, raw.data);
     if (frameTicks === undefined) {
-      this.#drop('audio', raw.data.byteLength > 0 ? 'malformed' : 'empty');
+      this.#drop('audio', raw.data.length > 0 ? 'malformed' : 'empty');
       return undefined;
     }
     // How long a usual frame is, some codecs' configurations do not tell, but the first frame does.
@@ -351,7 +351,7 @@ export class PublisherSession implements Publisher {
       sourceMs: this.#unwrapper.next(raw.dts) * this.quantumMs,
       compositionMs: raw.compositionOffset * this.quantumMs,
       key: frame.key,
-      ...(frame.leading && { leading: true }),
+      leading: frame.leading,
       data: frame.data,
       arrivalMs,
     };
@@ -402,7 +402,7 @@ function isRepeat(raw: RawSample, last: RawSample | undefined): boolean {
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0;
+  return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
 function isStuck(sample: SourceSample, watch: KindWatch): boolean {

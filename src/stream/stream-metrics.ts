@@ -78,7 +78,7 @@ export class StreamMetrics {
   }
 
   received(kind: TrackKind, sizeBytes: number): void {
-    this.#received[kind].inc(sizeBytes);
+    (kind === 'video' ? this.#received.video : this.#received.audio).inc(sizeBytes);
   }
 
   dropped(kind: TrackKind, cause: DropCause, count = 1): void {

@@ -53,7 +53,7 @@ export class RunningTimeline {
 
   /** Places a sample. `sourceMs` is unwrapped. */
   place(kind: TrackKind, sourceMs: number, arrivalMs: number): Placement {
-    const clock = this.#clocks[kind];
+    const clock = this.#clockOf(kind);
     const jumped = clock.seen && this.#hasJumped(clock, sourceMs, arrivalMs);
     const announce = jumped && !this.#adoptOther(kind, sourceMs, arrivalMs);
     if (announce) clock.offsetMs = Math.round(this.#continuation(clock, arrivalMs) - sourceMs);
@@ -69,7 +69,7 @@ export class RunningTimeline {
 
   /** The epoch time of a moment on the source's clock, without placing anything there. */
   toEpochMs(kind: TrackKind, sourceMs: number): number {
-    return sourceMs + this.#clocks[kind].offsetMs;
+    return sourceMs + this.#clockOf(kind).offsetMs;
   }
 
   /**
@@ -96,6 +96,10 @@ export class RunningTimeline {
     this.#latestDriftMs = 0;
   }
 
+  #clockOf(kind: TrackKind): KindClock {
+    return kind === 'video' ? this.#clocks.video : this.#clocks.audio;
+  }
+
   #hasJumped(clock: KindClock, sourceMs: number, arrivalMs: number): boolean {
     const atMs = sourceMs + clock.offsetMs;
     const stepMs = atMs - clock.lastAtMs;
@@ -106,8 +110,8 @@ export class RunningTimeline {
 
   /** Takes the other track's offset when that puts this sample where it belongs. */
   #adoptOther(kind: TrackKind, sourceMs: number, arrivalMs: number): boolean {
-    const clock = this.#clocks[kind];
-    const other = this.#clocks[kind === 'video' ? 'audio' : 'video'];
+    const clock = this.#clockOf(kind);
+    const other = this.#clockOf(kind === 'video' ? 'audio' : 'video');
     if (!other.seen || other.offsetMs === clock.offsetMs) return false;
     const offMs = sourceMs + other.offsetMs - this.#continuation(clock, arrivalMs);
     if (Math.abs(offMs) > FORWARD_LIMIT_MS) return false;

@@ -256,7 +256,7 @@ export class WarmUp {
 
   #replaceSamples(samples: SourceSample[]): void {
     this.#samples = samples;
-    this.#sizeBytes = samples.reduce((sum, { data }) => sum + data.byteLength, 0);
+    this.#sizeBytes = samples.reduce((sum, { data }) => sum + data.length, 0);
   }
 
   #addAudio(sample: SourceSample): void {
@@ -270,7 +270,7 @@ export class WarmUp {
   #forgetOldAudio(beforeMs: number): void {
     let old = 0;
     while ((this.#samples[old]?.sourceMs ?? Number.POSITIVE_INFINITY) < beforeMs) {
-      this.#sizeBytes -= this.#samples[old]?.data.byteLength ?? 0;
+      this.#sizeBytes -= this.#samples[old]?.data.length ?? 0;
       old++;
     }
     if (old > 0) this.#samples.splice(0, old);
@@ -279,7 +279,7 @@ export class WarmUp {
 
   #keep(sample: SourceSample): void {
     this.#samples.push(sample);
-    this.#sizeBytes += sample.data.byteLength;
+    this.#sizeBytes += sample.data.length;
     const first = this.#firstUsable;
     if (first?.kind === sample.kind) {
       this.#mostMediaMs = Math.max(this.#mostMediaMs, sample.sourceMs - first.sourceMs);

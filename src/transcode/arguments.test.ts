@@ -15,6 +15,7 @@ const INPUT: ArgumentsInput = {
   gopTicks: 180_180,
   rungs: RUNGS,
   cores: 2,
+  toneMapper: { kind: 'zscale' },
 };
 
 /** The value behind every occurrence of an option. */
@@ -131,6 +132,55 @@ describe("the encoder's arguments", () => {
     expect(args.indexOf('-vaapi_device')).toBeLessThan(args.indexOf('-i'));
     expect(valuesOf(args, '-vaapi_device')).toEqual(['/dev/dri/renderD128']);
     expect(valuesOf(args, '-filter_complex')[0]).toContain('format=nv12,hwupload[o1]');
+  });
+});
+
+describe('the filters of an HDR source', () => {
+  const HDR: ArgumentsInput = { ...INPUT, source: { width: 1920, height: 1080, hdr: 'pq' } };
+  const TO_SDR =
+    'zscale=w=854:h=480:tin=smpte2084:min=2020_ncl:pin=2020:t=linear:p=709:npl=100,format=gbrpf32le,' +
+    'tonemap=hable:desat=0:peak=10,zscale=t=709:m=709:r=limited,format=yuv420p,' +
+    'sidedata=mode=delete:type=MASTERING_DISPLAY_METADATA,sidedata=mode=delete:type=CONTENT_LIGHT_LEVEL,' +
+    'setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709';
+  const graph = (input: ArgumentsInput) => valuesOf(buildArguments(input), '-filter_complex')[0];
+
+  it('bring it down to SDR once, at the size of the largest rung', () => {
+    expect(graph(HDR)).toBe(
+      `[0:v]${TO_SDR},split=2[s0][s1];[s0]scale=854:480:flags=bicubic,format=yuv420p[o0];` +
+        '[s1]scale=426:240:flags=bicubic,format=yuv420p[o1]',
+    );
+    expect(graph({ ...HDR, rungs: RUNGS.slice(0, 1) })).toBe(
+      `[0:v]${TO_SDR},scale=854:480:flags=bicubic,format=yuv420p[o0]`,
+    );
+  });
+
+  it('leave the largest rung out with its size when it is shed, and know HLG', () => {
+    const small = graph({ ...HDR, source: { ...HDR.source, hdr: 'hlg' }, rungs: RUNGS.slice(1) });
+    expect(small).toContain('[0:v]zscale=w=426:h=240:tin=arib-std-b67:');
+  });
+
+  it('do it to no frame that all rungs have already, and to every frame that one has not', () => {
+    const [first, second] = RUNGS.map((rung, index) => ({ ...rung, fromMs: 10_101 - index }));
+    if (!first || !second) throw new Error('no rungs');
+    expect(graph({ ...HDR, rungs: [first, second] })).toContain(
+      `[0:v]trim=start_pts=10100,${TO_SDR},split=2[s0][s1];[s0]trim=start_pts=10101,scale=854:480`,
+    );
+    expect(graph({ ...HDR, rungs: [first, ...RUNGS.slice(1)] })).toContain(`[0:v]${TO_SDR},split=2`);
+  });
+
+  it('take a table, wherever it lies, where ffmpeg has no zscale', () => {
+    const toneMapper = { kind: 'table', pq: "/a b/it's: [1].cube", hlg: '/hlg.cube' } as const;
+    const table = String.raw`lut3d=file=/a b/it\\\'s\\: \[1\].cube:interp=tetrahedral`;
+    expect(graph({ ...HDR, toneMapper })).toContain(
+      `[0:v]scale=854:480:flags=bicubic:in_color_matrix=bt2020,format=gbrp10le,${table},`,
+    );
+  });
+
+  it.each(ENCODERS)('come before what %s wants of a picture', (encoder) => {
+    const whole = graph({ ...HDR, options: { ...HDR.options, encoder } }) ?? '';
+    expect(whole.endsWith(`${ENCODER_RECIPES[encoder].lastFilters}[o1]`)).toBe(true);
+    expect(whole.split('tonemap=')).toHaveLength(2);
+    expect(whole.indexOf('setparams=')).toBeLessThan(whole.indexOf(',split='));
   });
 });
 

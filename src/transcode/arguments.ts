@@ -1,7 +1,9 @@
+import type { HdrRange } from '../media/colour.ts';
 import { ENCODER_RECIPES, OUTPUT_TIMES } from './encoders.ts';
 import type { Rung } from './ladder-choice.ts';
 import type { LadderOptions } from './ladder-options.ts';
 import { decoderThreads, encoderThreads } from './threads.ts';
+import { largestPicture, SAID_TO_BE_HD, toneMapFilters, type ToneMapper } from './tone-map.ts';
 
 /** One rung as one run of the encoder makes it. */
 export interface RungOutput extends Rung {
@@ -13,7 +15,13 @@ export interface ArgumentsInput {
   readonly options: Pick<LadderOptions, 'encoder' | 'preset' | 'vaapiDevice' | 'segmentMs'>;
   /** Of what is fed on standard input. */
   readonly format: 'flv' | 'matroska';
-  readonly source: { readonly width: number; readonly height: number };
+  readonly source: {
+    readonly width: number;
+    readonly height: number;
+    /** What the rungs are brought down from; undefined: it is SDR. */
+    readonly hdr?: HdrRange | undefined;
+  };
+  readonly toneMapper: ToneMapper;
   /** Ticks of 90 kHz a frame, may be fractional; undefined when the rate varies. */
   readonly frameTicks: number | undefined;
   /** Ticks from key frame to key frame of the source; undefined when it is irregular, or too long to be known. */
@@ -59,7 +67,7 @@ export function buildArguments(input: ArgumentsInput): string[] {
       '-i',
       'pipe:0',
     ],
-    ...['-copyts', '-filter_complex', filterGraph(input.rungs, recipe.lastFilters)],
+    ...['-copyts', '-filter_complex', filterGraph(input, recipe.lastFilters)],
     ...input.rungs.flatMap((rung, index) => [
       ...['-map', `[o${index}]`, ...OUTPUT_TIMES],
       ...recipe.arguments({
@@ -75,16 +83,32 @@ export function buildArguments(input: ArgumentsInput): string[] {
   ];
 }
 
-function filterGraph(rungs: readonly RungOutput[], lastFilters: string): string {
-  const chains = rungs.map(({ width, height, fromMs }, index) => {
-    const start = rungs.length === 1 ? '[0:v]' : `[s${index}]`;
-    const skip = fromMs === undefined ? '' : `trim=start_pts=${fromMs},`;
-    return `${start}${skip}scale=${width}:${height}:flags=bicubic,${lastFilters}[o${index}]`;
-  });
-  if (rungs.length === 1) return chains.join(';');
-  return [`[0:v]split=${rungs.length}${rungs.map((_, index) => `[s${index}]`).join('')}`, ...chains].join(
-    ';',
+function filterGraph(input: ArgumentsInput, lastFilters: string): string {
+  const { rungs } = input;
+  const shared = sharedFilters(input);
+  const scaled = rungs.map(({ width, height, fromMs }) =>
+    [...skipTo(fromMs), `scale=${width}:${height}:flags=bicubic`, lastFilters].join(','),
   );
+  if (scaled.length === 1) return `[0:v]${[...shared, ...scaled].join(',')}[o0]`;
+  const split = [...shared, `split=${rungs.length}`].join(',');
+  const chains = scaled.map((chain, index) => `[s${index}]${chain}[o${index}]`);
+  return [`[0:v]${split}${rungs.map((_, index) => `[s${index}]`).join('')}`, ...chains].join(';');
+}
+
+/** HDR comes down to SDR once, at the size of the largest rung, and not in frames that no rung is to encode. */
+function sharedFilters({ source, rungs, toneMapper }: ArgumentsInput): string[] {
+  if (source.hdr === undefined) return [];
+  const firstMs = Math.min(...rungs.map(({ fromMs }) => fromMs ?? Number.NEGATIVE_INFINITY));
+  return [
+    ...skipTo(Number.isFinite(firstMs) ? firstMs : undefined),
+    ...toneMapFilters(source.hdr, toneMapper, largestPicture(rungs)),
+    SAID_TO_BE_HD,
+  ];
+}
+
+/** Leaves out the frames before a millisecond of the fed file. */
+function skipTo(fromMs: number | undefined): string[] {
+  return fromMs === undefined ? [] : [`trim=start_pts=${fromMs}`];
 }
 
 /**

@@ -169,6 +169,7 @@ function open(
         return encoder;
       },
       cores: 2,
+      toneMapper: { kind: 'zscale' },
       random: () => 0.5,
       queue: { maxQueueBytes: 1e8, maxQueueSamples: 4096 },
     },
@@ -317,6 +318,25 @@ describe('a channel', () => {
     await world.settle();
     expect(world.sink.rung('120p').flushes).toBe(1);
     expect(world.encoders[0]?.over).toBe(true);
+    await world.farm.close();
+  });
+
+  it('brings its source down to SDR from the timeline on that is HDR, and reckons with what that takes', async () => {
+    const world = open({ rungs: 'auto' });
+    const large = { ...videoTrack(), width: 1920, height: 1080 };
+    const pq = Uint8Array.of(1, 0, 0, 0, 2, 41, 0xa2, 9, 16, 9, 0, 0);
+    await begin(world, timeline({ video: large }));
+    await begin(world, {
+      ...timeline({ video: { ...large, codec: 'vp09', codecString: 'vp09.02.41.10', config: pq } }),
+      ...{ reason: 'jump', startMs: EPOCH_MS + 5000 },
+    });
+    expect(world.sink.expected).toEqual([
+      ['720p', '480p', '360p'],
+      ['480p', '360p'],
+    ]);
+    const [sdr, hdr] = world.encoders.map(({ command }) => command.args.join(' '));
+    expect(sdr).not.toContain('tonemap=');
+    expect(hdr).toContain('zscale=w=854:h=480:tin=smpte2084');
     await world.farm.close();
   });
 

@@ -1,5 +1,6 @@
 import { every, type Timer } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
+import { videoHdrRange } from '../media/video-config.ts';
 import type { StreamEvent } from '../stream/fan-out.ts';
 import type { LadderSink } from '../stream/ladder.ts';
 import type { Sample, Timeline, VideoTrack } from '../stream/track.ts';
@@ -225,6 +226,7 @@ export class ChannelEncoder implements Channel, SessionHost {
       width: video.width,
       height: video.height,
       frameRate: frameTicks === undefined ? undefined : VIDEO_TIMESCALE / frameTicks,
+      hdr: videoHdrRange(video.codec, video.config),
     });
     if (plan.rungs.length > 0) return { timeline, video, plan };
     const isRefused = plan.reason === 'no_cores' || plan.reason === 'channel_limit';

@@ -7,6 +7,7 @@ import { ChannelEncoder } from './channel-encoder.ts';
 import type { SpawnEncoder } from './encoder-process.ts';
 import { chooseLadder, type LadderPlan, type LadderSource } from './ladder-choice.ts';
 import type { LadderOptions } from './ladder-options.ts';
+import type { ToneMapper } from './tone-map.ts';
 import { CHANNEL_STATES, TranscodeMetrics } from './transcode-metrics.ts';
 
 export interface FarmDeps {
@@ -17,6 +18,8 @@ export interface FarmDeps {
   readonly spawn: SpawnEncoder;
   /** Cores of this machine. */
   readonly cores: number;
+  /** What the ffmpeg of the options brings HDR down to SDR with. */
+  readonly toneMapper: ToneMapper;
   /** 0 to 1. */
   readonly random: () => number;
   /** What may wait before one encoder; at least as much as the stream's GOP cache holds. */
@@ -58,6 +61,7 @@ export class EncoderFarm implements ChannelHost {
       spawn: this.#deps.spawn,
       options: this.#options,
       cores: this.#deps.cores,
+      toneMapper: this.#deps.toneMapper,
       source: this.#deps.source,
       host: this,
       random: this.#deps.random,

@@ -3,6 +3,7 @@ import type { Logger } from '../base/log.ts';
 import { parseVideoTag } from '../media/flv.ts';
 import { FlvReader, type FlvTag } from '../media/flv-reader.ts';
 import { inspectAccessUnit, normalizeAccessUnit, parseAvcConfig } from '../media/h264.ts';
+import { videoHdrRange } from '../media/video-config.ts';
 import type { Sample, VideoTrack } from '../stream/track.ts';
 import { buildArguments, rateOf } from './arguments.ts';
 import { encoderInput, type EncoderInput } from './encoder-input.ts';
@@ -12,6 +13,7 @@ import { FedFrames, type FedFrame } from './fed-frames.ts';
 import type { Rung } from './ladder-choice.ts';
 import type { LadderOptions } from './ladder-options.ts';
 import { decoderThreads } from './threads.ts';
+import type { ToneMapper } from './tone-map.ts';
 import type { TranscodeMetrics } from './transcode-metrics.ts';
 import type { RungProgress } from './watchdog.ts';
 
@@ -38,6 +40,8 @@ export interface SessionDeps {
   readonly spawn: SpawnEncoder;
   readonly options: LadderOptions;
   readonly cores: number;
+  /** What the ffmpeg of the options brings HDR down to SDR with. */
+  readonly toneMapper: ToneMapper;
 }
 
 /** Who started the run. Never called during the constructor. */
@@ -209,14 +213,16 @@ export class EncoderSession {
   }
 
   #spawn(): EncoderProcess {
-    const { options, cores } = this.#deps;
+    const { options, cores, toneMapper } = this.#deps;
     const { source, rungs } = this.#setup;
+    const { width, height, cadence } = source;
     const args = buildArguments({
       options,
       format: this.#input.format,
-      source,
-      frameTicks: source.cadence.frameTicks,
-      gopTicks: source.cadence.gopTicks,
+      source: { width, height, hdr: videoHdrRange(source.codec, source.config) },
+      toneMapper,
+      frameTicks: cadence.frameTicks,
+      gopTicks: cadence.gopTicks,
       cores,
       rungs: rungs.map(({ rung, afterPts }) => {
         const fromMs = afterPts === undefined ? 0 : this.#fed.msOf(afterPts) + 1;

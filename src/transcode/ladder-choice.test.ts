@@ -67,6 +67,35 @@ describe('the default ladder', () => {
   });
 });
 
+describe('the ladder of an HDR source', () => {
+  const source = { width: 1920, height: 1080, frameRate: 30, hdr: 'pq' as const };
+  const plan = (cores: number, choice: Partial<LadderChoice> = {}) =>
+    chooseLadder(source, { ...AUTO, ...choice }, { cores: 8, availableCores: cores });
+
+  it('costs 0.3 of a core more for a 720p at 30 frames a second, and less without it', () => {
+    const sdr = { ...source, hdr: undefined };
+    const { rungs, costCores } = plan(8);
+    expect(rungs.map(({ id }) => id)).toEqual(['720p', '480p', '360p']);
+    expect(costCores - ladderCost(sdr, rungs, AUTO)).toBeCloseTo(0.3, 2);
+    const smaller = rungs.slice(1);
+    expect(ladderCost(source, smaller, AUTO) - ladderCost(sdr, smaller, AUTO)).toBeCloseTo(0.13, 2);
+  });
+
+  it('is smaller where there are no cores for that', () => {
+    expect(plan(1.2).rungs.map(({ id }) => id)).toEqual(['480p', '360p']);
+  });
+
+  it('is what one process can make in real time: filters use more cores than one', () => {
+    const fast = { ...source, frameRate: 60 };
+    const hardware = { ...AUTO, encoder: 'h264_nvenc' as const };
+    const ids = (cores: number): string[] =>
+      chooseLadder(fast, hardware, { cores, availableCores: 64 }).rungs.map(({ id }) => id);
+    expect(ids(4)).toEqual(['720p', '480p', '360p']);
+    expect(ids(2)).toEqual(['480p', '360p']);
+    expect(ids(1)).toEqual(['360p']);
+  });
+});
+
 describe('a configured ladder', () => {
   const rungs = [
     { height: 480, bitrateBps: 1_000_000 },

@@ -1,6 +1,8 @@
-import { decodeCost, rungCost } from './encoding-cost.ts';
+import type { HdrRange } from '../media/colour.ts';
+import { decodeCost, rungCost, toneMapCost } from './encoding-cost.ts';
 import type { LadderOptions } from './ladder-options.ts';
 import { decoderThreads, encoderThreads } from './threads.ts';
+import { largestPicture } from './tone-map.ts';
 
 /** One encoded rendition. */
 export interface Rung {
@@ -18,6 +20,8 @@ export interface LadderSource {
   readonly height: number;
   /** Frames a second; undefined when they vary. */
   readonly frameRate: number | undefined;
+  /** What is brought down to SDR for the rungs; undefined: it is SDR. */
+  readonly hdr?: HdrRange | undefined;
 }
 
 /** What is to be encoded, best first, and what it is reckoned to take. */
@@ -57,6 +61,9 @@ const NOMINAL_RATE = 30;
 const MAX_BUSY_SHARE = 0.8;
 /** What a second encoder thread brings of what it could. */
 const THREAD_YIELD = 0.85;
+/** Filters bring a picture down to SDR in slices; what a second core brings of what it could, and cores that count. */
+const SLICE_YIELD = 0.5;
+const MAX_SLICE_CORES = 4;
 /** H.264 levels and small screens: nothing is made smaller than this. */
 const MIN_SIDE = 16;
 
@@ -79,12 +86,19 @@ export function chooseLadder(source: LadderSource, choice: LadderChoice, machine
   return { rungs: [], costCores: 0, reason: 'no_cores' };
 }
 
-/** Cores that one decode and all the rungs take. */
+/** Cores that one decode, bringing HDR down once, and all the rungs take. */
 export function ladderCost(source: LadderSource, rungs: readonly Rung[], choice: LadderChoice): number {
   const frameRate = source.frameRate ?? NOMINAL_RATE;
   const input = { encoder: choice.encoder, preset: choice.preset, frameRate };
   const encoding = rungs.reduce((sum, { width, height }) => sum + rungCost(width * height, input), 0);
-  return decodeCost(source.width * source.height, frameRate) + encoding;
+  return decodeCost(source.width * source.height, frameRate) + toneMapping(source, rungs) + encoding;
+}
+
+/** At least one rung. */
+function toneMapping(source: LadderSource, rungs: readonly Rung[]): number {
+  if (source.hdr === undefined) return 0;
+  const { width, height } = largestPicture(rungs);
+  return toneMapCost(width * height, source.frameRate ?? NOMINAL_RATE);
 }
 
 /** Share of the time between frames in which the process is at work. */
@@ -98,10 +112,11 @@ function busyShare(
   const pixels = source.width * source.height;
   const input = { encoder: choice.encoder, preset: choice.preset, frameRate };
   const decoding = decodeCost(pixels, frameRate) / decoderThreads(pixels, frameRate, cores);
+  const toning = toneMapping(source, rungs) / (1 + (Math.min(cores, MAX_SLICE_CORES) - 1) * SLICE_YIELD);
   return rungs.reduce((sum, { width, height }) => {
     const threads = choice.encoder === 'libx264' ? encoderThreads(width, height, cores) : 1;
     return sum + rungCost(width * height, input) / (1 + (threads - 1) * THREAD_YIELD);
-  }, decoding);
+  }, decoding + toning);
 }
 
 function defaultRungs(source: LadderSource): Rung[] {

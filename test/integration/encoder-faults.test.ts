@@ -73,6 +73,7 @@ async function openPair(fault: Fault = {}, options: Partial<LadderOptions> = {})
       source: { subscribe: (name, wish) => feeds[name as Name].subscribe(name, wish) },
       spawn: spawnFor,
       cores: 2,
+      toneMapper: { kind: 'zscale' },
       random: () => 0.5,
       queue: { maxQueueBytes: 64 * 1024 * 1024, maxQueueSamples: 4096 },
     },

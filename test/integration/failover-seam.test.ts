@@ -154,6 +154,7 @@ describe('the rung of an encoder', () => {
         source: chain.hub,
         spawn: createSpawnEncoder(process.env, []),
         cores: 2,
+        toneMapper: { kind: 'zscale' },
         random: () => 0.5,
         queue: { maxQueueBytes: 64 * 1024 * 1024, maxQueueSamples: 8192 },
       },

@@ -85,6 +85,7 @@ async function encode(tags: readonly OddTag[], endMs?: number): Promise<Encoded>
         return spawn(command, events);
       },
       cores: 2,
+      toneMapper: { kind: 'zscale' },
       random: () => 0.5,
       queue: { maxQueueBytes: 64 * 1024 * 1024, maxQueueSamples: 8192 },
     },

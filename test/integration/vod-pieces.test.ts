@@ -12,7 +12,7 @@ import { DEFAULT_MASTER_LIMITS, probeMaster } from '../../src/transcode/vod/prob
 import { createRunTool } from '../../src/transcode/vod/probe-process.ts';
 import { pieceRange, type PlannedRung } from '../../src/transcode/vod/title-plan.ts';
 import { makeThumbnails } from '../../src/transcode/vod/thumbnails.ts';
-import { writeToneTables } from '../../src/transcode/vod/work-tone-mapper.ts';
+import { writeToneTables } from '../../src/transcode/tone-mapper.ts';
 import { ffmpeg } from '../support/ffmpeg.ts';
 import {
   attempt,

@@ -9,6 +9,7 @@ import {
   FRAME,
   VIDEO_PACKET,
   type VideoFourCc,
+  withComposition,
 } from './ertmp.ts';
 import { RtmpTestClient } from './rtmp-client.ts';
 
@@ -29,12 +30,14 @@ interface Message {
 export async function broadcastFiles(
   publishUrl: string,
   video: CodecFile,
-  audio: CodecFile,
+  audio?: CodecFile,
 ): Promise<CodecBroadcast> {
   const url = new URL(publishUrl);
   const key = url.pathname.split('/').at(-1) ?? '';
   const client = await RtmpTestClient.publishing(Number(url.port), key);
-  const messages = [...videoMessages(video), ...audioMessages(audio)].sort((a, b) => a.atMs - b.atMs);
+  const messages = [...videoMessages(video), ...(audio ? audioMessages(audio) : [])].sort(
+    (a, b) => a.atMs - b.atMs,
+  );
   const stopped = new AbortController();
   const sent = send(client, messages, stopped.signal);
   return {
@@ -69,7 +72,14 @@ function videoMessages(file: CodecFile): Message[] {
     ...file.samples.map(({ dts, key, data }) => ({
       atMs: (dts * 1000) / file.init.timescale,
       type,
-      payload: exVideo(VIDEO_PACKET.codedFrames, fourCc, data, { frame: key ? FRAME.key : FRAME.inter }),
+      payload: exVideo(
+        VIDEO_PACKET.codedFrames,
+        fourCc,
+        fourCc === 'hvc1' ? withComposition(0, data) : data,
+        {
+          frame: key ? FRAME.key : FRAME.inter,
+        },
+      ),
     })),
   ];
 }

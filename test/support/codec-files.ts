@@ -21,7 +21,8 @@ export interface CodecFile {
   readonly samples: readonly FragmentSample[];
 }
 
-const FRAGMENTED = [
+/** ffmpeg's options for a file that {@link readCodecFile} reads. */
+export const FRAGMENTED = [
   '-movflags',
   'empty_moov+default_base_moof+frag_keyframe+delay_moov',
   '-strict',
@@ -85,7 +86,8 @@ export async function makeCodecFile(
   return readCodecFile(path);
 }
 
-async function readCodecFile(path: string): Promise<CodecFile> {
+/** Reads a fragmented MP4 of one track. */
+export async function readCodecFile(path: string): Promise<CodecFile> {
   const bytes = new Uint8Array(await readFile(path));
   const init = readInitSegment(bytes)?.[0];
   const fragments = init && readFragments(bytes, [init]);

@@ -6,6 +6,7 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { EncoderFarm } from '../../src/transcode/encoder-farm.ts';
 import type { LadderOptions } from '../../src/transcode/ladder-options.ts';
 import { createSpawnEncoder, guardCommand } from '../../src/transcode/spawn-encoder.ts';
+import type { ToneMapper } from '../../src/transcode/tone-map.ts';
 import type { EncodedSource } from './encoded-source.ts';
 import { LiveFeed } from './live-feed.ts';
 import { createMemoryLog } from './memory-log.ts';
@@ -33,11 +34,12 @@ export interface FixtureOptions extends Partial<LadderOptions> {
   readonly clock?: Clock;
   readonly gopCacheMs?: number;
   readonly maxSessionMs?: number;
+  readonly toneMapper?: ToneMapper;
 }
 
 /** A farm with real encoders on one stream. Whoever opens it closes it. */
 export async function openEncoder(options: FixtureOptions = {}) {
-  const { clock = systemClock, gopCacheMs, maxSessionMs, ...ladder } = options;
+  const { clock = systemClock, gopCacheMs, maxSessionMs, toneMapper, ...ladder } = options;
   const feed = new LiveFeed(gopCacheMs);
   const sink = new RecordingLadder();
   const log = createMemoryLog();
@@ -51,6 +53,7 @@ export async function openEncoder(options: FixtureOptions = {}) {
       source: feed,
       spawn: createSpawnEncoder(process.env, await guardCommand(process.env)),
       cores: 2,
+      toneMapper: toneMapper ?? { kind: 'zscale' },
       random: () => 0.5,
       queue: { maxQueueBytes: 64 * 1024 * 1024, maxQueueSamples: 4096 },
       ...(maxSessionMs !== undefined && { maxSessionMs }),

@@ -70,6 +70,8 @@ export class ChunkReader {
   #current: ChunkStream | undefined;
   #missing = 0;
   #bufferedBytes = 0;
+  /** Lengths of the messages under way, as their headers say. */
+  #declaredBytes = 0;
   /** Whether the peer repeats the extended timestamp in type 3 chunks; unknown until the first one tells. */
   #repeatsExtended: boolean | undefined;
 
@@ -121,7 +123,7 @@ export class ChunkReader {
   /** Reads one chunk header. Undefined: it is whole and `#current` is set. A message: all of it was there, too. */
   #readHeader(): ChunkStep | undefined {
     if (!this.#fill(1)) return STARVED;
-    const first = this.#header.readUInt8(0);
+    const first = byteAt(this.#header, 0);
     const basicBytes = (first & 0x3f) === 0 ? 2 : (first & 0x3f) === 1 ? 3 : 1;
     if (!this.#fill(basicBytes)) return STARVED;
     const format = (first >> 6) as 0 | 1 | 2 | 3;
@@ -136,13 +138,20 @@ export class ChunkReader {
     // A message goes on in type 3 chunks only: anything else would change its length or type half way.
     if (known?.partial && format !== 3) return fault('chunk_invalid');
     if (known?.partial) return this.#continueMessage(known, basicBytes);
-    return this.#beginMessage(id, known ?? newStream(), format, basicBytes);
+    return this.#beginMessage(id, known ?? this.#addStream(id), format, basicBytes);
+  }
+
+  #addStream(id: number): ChunkStream {
+    const stream = newStream();
+    this.#streams.set(id, stream);
+    return stream;
   }
 
   #chunkStreamId(basicBytes: 1 | 2 | 3): number {
-    if (basicBytes === 1) return this.#header.readUInt8(0) & 0x3f;
-    if (basicBytes === 2) return 64 + this.#header.readUInt8(1);
-    return 64 + this.#header.readUInt16LE(1);
+    const header = this.#header;
+    if (basicBytes === 1) return byteAt(header, 0) & 0x3f;
+    if (basicBytes === 2) return 64 + byteAt(header, 1);
+    return 64 + header.readUInt16LE(1);
   }
 
   #beginMessage(
@@ -152,24 +161,23 @@ export class ChunkReader {
     basicBytes: number,
   ): ChunkStep | undefined {
     const header = this.#header;
-    const field = format === 3 ? stream.timestampField : header.readUIntBE(basicBytes, 3);
+    const field = format === 3 ? stream.timestampField : uint24(header, basicBytes);
     const extended = format === 3 ? stream.extended : field === EXTENDED;
     const fieldsEnd = basicBytes + MESSAGE_HEADER_BYTES[format];
     if (extended && !this.#fill(fieldsEnd + 4)) return STARVED;
     const timestampField = extended ? header.readUInt32BE(fieldsEnd) : field;
-    const length = format <= 1 ? header.readUIntBE(basicBytes + 3, 3) : stream.length;
-    const type = format <= 1 ? header.readUInt8(basicBytes + 6) : stream.type;
+    const length = format <= 1 ? uint24(header, basicBytes + 3) : stream.length;
+    const type = format <= 1 ? byteAt(header, basicBytes + 6) : stream.type;
     const { maxMediaMessageBytes, maxOtherMessageBytes } = this.limits;
     const maxBytes = isMediaType(type) ? maxMediaMessageBytes : maxOtherMessageBytes;
     if (length > maxBytes) return fault('message_too_large');
-    if (!this.#mayBegin(length)) return fault('bytes_in_flight');
+    if (this.#declaredBytes + length > this.#maxDeclaredBytes()) return fault('bytes_in_flight');
     if (format === 0) stream.streamId = header.readUInt32LE(basicBytes + 7);
     stream.timestamp = format === 0 ? timestampField : (stream.timestamp + timestampField) >>> 0;
     stream.timestampField = timestampField;
     stream.extended = extended;
     stream.length = length;
     stream.type = type;
-    this.#streams.set(id, stream);
     const whole = extended ? undefined : this.#takeWhole(id, length);
     if (whole !== undefined) {
       this.#headerBytes = 0;
@@ -179,6 +187,7 @@ export class ChunkReader {
       };
     }
     stream.partial = true;
+    this.#declaredBytes += length;
     stream.received = 0;
     stream.payload = Buffer.allocUnsafe(Math.min(length, FIRST_ALLOCATION_BYTES));
     this.#bufferedBytes += stream.payload.length;
@@ -267,14 +276,13 @@ export class ChunkReader {
     stream.payload = grown;
   }
 
-  #mayBegin(length: number): boolean {
-    let declared = length;
-    for (const stream of this.#streams.values()) if (stream.partial) declared += stream.length;
-    return declared <= 2 * Math.max(this.limits.maxMediaMessageBytes, this.limits.maxOtherMessageBytes);
+  #maxDeclaredBytes(): number {
+    return 2 * Math.max(this.limits.maxMediaMessageBytes, this.limits.maxOtherMessageBytes);
   }
 
   #release(stream: ChunkStream): void {
     this.#bufferedBytes -= stream.payload.length;
+    this.#declaredBytes -= stream.length;
     stream.payload = NO_BYTES;
     stream.partial = false;
   }
@@ -290,6 +298,14 @@ export class ChunkReader {
     this.#offset += taken;
     return taken === wanted;
   }
+}
+
+function byteAt(bytes: Uint8Array, at: number): number {
+  return bytes[at] ?? 0;
+}
+
+function uint24(bytes: Uint8Array, at: number): number {
+  return (byteAt(bytes, at) << 16) | (byteAt(bytes, at + 1) << 8) | byteAt(bytes, at + 2);
 }
 
 function newStream(): ChunkStream {

@@ -252,4 +252,18 @@ describe('ChunkReader', () => {
     expect(read(new ChunkReader(LIMITS), [begin(4), begin(5)]).fault).toBeUndefined();
     expect(read(new ChunkReader(LIMITS), [begin(4), begin(5), begin(6)]).fault).toBe('bytes_in_flight');
   });
+
+  it('counts a message as under way no longer when it is complete or aborted', () => {
+    const reader = new ChunkReader(LIMITS);
+    const whole = writeChunks(message({ payload: Buffer.alloc(LIMITS.maxMediaMessageBytes) }), 4, 128);
+    for (let round = 0; round < 5; round++) {
+      expect(read(reader, [whole.subarray(0, 1000), whole.subarray(1000)])).toMatchObject({
+        messages: [{ type: MESSAGE.video }],
+        fault: undefined,
+      });
+      expect(read(reader, [whole.subarray(0, 12 + 128)]).fault).toBeUndefined();
+      reader.abort(4);
+    }
+    expect(reader.bufferedBytes).toBe(0);
+  });
 });

@@ -153,7 +153,7 @@ export class RtmpSession {
     const socket = this.#socket;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.on('data', (data) => this.#guard(() => this.#onData(data)));
+    socket.on('data', (data) => this.#onData(data));
     socket.on('end', () => this.#finish('disconnected'));
     // 'close' follows every error and says all there is to know: the peer is gone.
     socket.on('error', () => {});
@@ -172,19 +172,29 @@ export class RtmpSession {
     }
   }
 
+  /** Guarded as all else is, without a closure for every read. */
   #onData(data: Buffer): void {
+    try {
+      this.#receive(data);
+    } catch (error) {
+      this.#finish('internal', { err: error });
+    }
+  }
+
+  #receive(data: Buffer): void {
     if (this.#state.kind === 'closed') return;
     this.#deps.metrics.received(data.length);
     if (!this.#meter.add(data.length, this.#deps.clock.monotonicMs())) {
       this.#finishWith('bitrate', 'The bit rate is over the limit of this server.');
       return;
     }
-    // One write for all the answers to one read.
-    this.#socket.cork();
+    // One write for all the answers to one read; who publishes is hardly ever answered.
+    const answers = this.#state.kind !== 'publishing';
+    if (answers) this.#socket.cork();
     if (this.#state.kind === 'handshake') this.#shakeHands(this.#state.handshake, data);
     else this.#consume(data);
     this.#acknowledge();
-    this.#socket.uncork();
+    if (answers) this.#socket.uncork();
   }
 
   #shakeHands(handshake: Handshake, data: Buffer): void {

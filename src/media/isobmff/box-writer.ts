@@ -12,18 +12,16 @@ export function fourCc(type: string): number {
 const TWO_32 = 2 ** 32;
 
 /**
- * Writes boxes front to back into one buffer. Sizes of open boxes are patched when they end.
- * Writing past the buffer is a bug of the caller and throws RangeError.
+ * Writes boxes front to back into one buffer. Sizes of open boxes are patched when they end. Writing past the buffer is
+ * a bug of the caller and throws RangeError. One is made for every frame: it makes no object beside itself.
  */
 export class BoxWriter {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
   #offset = 0;
 
   /** @param bytes the buffer, or the size of one to be made; what it holds does not matter, all of it is written */
   constructor(bytes: number | Uint8Array) {
     this.bytes = typeof bytes === 'number' ? new Uint8Array(bytes) : bytes;
-    this.#view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
   }
 
   /**
@@ -57,27 +55,28 @@ export class BoxWriter {
 
   /** Closes the box that {@link begin} opened, now that its size is known. */
   end(start: number): void {
-    this.#view.setUint32(start, this.#offset - start);
+    this.#put32(start, this.#offset - start);
   }
 
   u8(value: number): void {
-    this.#view.setUint8(this.#offset, value);
+    if (this.#offset >= this.bytes.length) throw new RangeError('past the end of a box buffer');
+    this.bytes[this.#offset] = value;
     this.#offset += 1;
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#offset, value);
-    this.#offset += 2;
+    this.u8(value >>> 8);
+    this.u8(value);
   }
 
+  /** Of a value of more than 32 bits the lowest 32. */
   u32(value: number): void {
-    this.#view.setUint32(this.#offset, value);
+    this.#put32(this.#offset, value);
     this.#offset += 4;
   }
 
   i32(value: number): void {
-    this.#view.setInt32(this.#offset, value);
-    this.#offset += 4;
+    this.u32(value);
   }
 
   /** A 64-bit value below 2^53, as two halves: ticks since 1970 at 90 kHz are about 1.6e14. */
@@ -99,5 +98,14 @@ export class BoxWriter {
   /** ASCII text without a terminator. */
   ascii(text: string): void {
     for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i));
+  }
+
+  #put32(at: number, value: number): void {
+    const { bytes } = this;
+    if (at + 4 > bytes.length) throw new RangeError('past the end of a box buffer');
+    bytes[at] = value >>> 24;
+    bytes[at + 1] = value >>> 16;
+    bytes[at + 2] = value >>> 8;
+    bytes[at + 3] = value;
   }
 }

@@ -77,10 +77,8 @@ const TYPE = {
   cmfl: fourCc('cmfl'),
 };
 
-const BRANDS: Record<ChunkPosition, readonly number[]> = {
-  'segment-start': [TYPE.msdh, TYPE.cmfs, TYPE.cmfl],
-  inside: [TYPE.cmfl],
-};
+const BRANDS_AT_START: readonly number[] = [TYPE.msdh, TYPE.cmfs, TYPE.cmfl];
+const BRANDS_INSIDE: readonly number[] = [TYPE.cmfl];
 
 /** sample_flags (ISO/IEC 14496-12 8.8.3.1): depends on no other; depends on others and is no sync sample. */
 const FLAGS_SYNC = 0x02000000;
@@ -127,7 +125,7 @@ export function writeChunk(options: ChunkOptions): Uint8Array {
   const [first] = samples;
   if (!first) throw new RangeError('a chunk needs a sample');
   const layout = layOut(samples);
-  const brands = BRANDS[options.position];
+  const brands = options.position === 'inside' ? BRANDS_INSIDE : BRANDS_AT_START;
   const moofBytes = BOX_HEADER + MFHD_BYTES + layout.trafBytes;
   const events = options.events ?? [];
   const headBytes = BOX_HEADER + 8 + 4 * brands.length + (options.reference ? PRFT_BYTES : 0);

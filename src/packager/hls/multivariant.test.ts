@@ -130,4 +130,19 @@ audio.m3u8
     window.periods.splice(-1, 1, { ...window.period, tracks });
     expect(variant(renderMultivariant(window)).get('VIDEO-RANGE')).toBe(range);
   });
+
+  it('says of rungs beside a source of high dynamic range that they are SDR', () => {
+    const config = Uint8Array.of(1, 0, 0, 0, 2, 41, 0xa2, 9, 16, 9, 0, 0);
+    const window = new WindowModel({ video: DEFAULT_VIDEO, audio: DEFAULT_AUDIO }).run(5000);
+    const { renditions, period } = window;
+    const [source] = renditions;
+    const track = source && period.tracks.get(source.id);
+    if (!source || track?.kind !== 'video') throw new Error('no video');
+    const hdr = { ...track, codec: 'vp09' as const, codecString: 'vp09.02.41.10', config };
+    const tracks = new Map([...period.tracks, [source.id, hdr], ['480p', { ...track, height: 480 }]]);
+    window.periods.splice(-1, 1, { ...period, tracks });
+    renditions.push({ ...source, id: '480p' });
+    const said = [...renderMultivariant(window).matchAll(/RESOLUTION=([^,]+).*VIDEO-RANGE=(\w+)/g)];
+    expect(said.map(([, size, range]) => `${size} ${range}`)).toEqual(['1280x720 PQ', '1280x480 SDR']);
+  });
 });

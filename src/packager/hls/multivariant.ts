@@ -1,6 +1,6 @@
 import { type KeyFormatChoice, sessionKeyTags } from './key-format.ts';
 import type { TrackProtection } from '../../media/protection.ts';
-import { videoColour } from '../../media/video-config.ts';
+import { videoHdrRange } from '../../media/video-config.ts';
 import type { LiveWindow, Rendition } from '../../stream/live-window.ts';
 import type { AudioTrack, VideoTrack } from '../../stream/track.ts';
 import { declaredRate } from '../declared-rate.ts';
@@ -40,7 +40,9 @@ export function renderMultivariant(window: LiveWindow, options: MultivariantOpti
   lines.push(...keys);
   const uri = (rendition: Rendition): string => playlistUri(rendition.id, keyFormat);
   if (grouped) lines.push(audioGroupLine(audio, uri(audio.rendition)));
-  for (const video of videos) pushVariant(lines, video, audio, uri(video.rendition));
+  // Who says it of one has to say it of all.
+  const unsaidRange = videos.some(({ track }) => videoRange(track) !== undefined) ? 'SDR' : undefined;
+  for (const video of videos) pushVariant(lines, video, audio, uri(video.rendition), unsaidRange);
   if (videos.length === 0 && audio) pushVariant(lines, audio, undefined, uri(audio.rendition));
   lines.push('');
   return lines.join('\n');
@@ -90,6 +92,7 @@ function pushVariant(
   main: Described<VideoTrack> | Described<AudioTrack>,
   audio: Described<AudioTrack> | undefined,
   uri: string,
+  unsaidRange?: string,
 ): void {
   const members = audio ? [main, audio] : [main];
   const rates = members.map((member) => declaredRate(member.rendition, member.track));
@@ -97,18 +100,18 @@ function pushVariant(
     `BANDWIDTH=${rates.reduce((sum, rate) => sum + rate.peakBps, 0)}`,
     `AVERAGE-BANDWIDTH=${rates.reduce((sum, rate) => sum + rate.averageBps, 0)}`,
     `CODECS="${members.map((member) => member.track.codecString).join(',')}"`,
-    ...videoAttributes(main.track),
+    ...videoAttributes(main.track, unsaidRange),
   ];
   if (audio) attributes.push(`AUDIO="${AUDIO_GROUP}"`);
   attributes.push('CLOSED-CAPTIONS=NONE');
   lines.push(`#EXT-X-STREAM-INF:${attributes.join(',')}`, uri);
 }
 
-function videoAttributes(track: VideoTrack | AudioTrack): string[] {
+function videoAttributes(track: VideoTrack | AudioTrack, unsaidRange?: string): string[] {
   if (track.kind === 'audio') return [];
   const rate = frameRate(track);
   const resolution = `RESOLUTION=${track.width}x${track.height}`;
-  const range = videoRange(track);
+  const range = videoRange(track) ?? unsaidRange;
   return [
     resolution,
     ...(rate ? [`FRAME-RATE=${(rate.numerator / rate.denominator).toFixed(3)}`] : []),
@@ -116,14 +119,7 @@ function videoAttributes(track: VideoTrack | AudioTrack): string[] {
   ];
 }
 
-/** transfer_characteristics (ISO/IEC 23091-2) of high dynamic range. Without the attribute a variant is SDR. */
-const HDR_RANGES = new Map([
-  [16, 'PQ'],
-  [18, 'HLG'],
-]);
-
 /** Undefined: nothing says so, which is SDR. */
 export function videoRange({ codec, config }: VideoTrack): string | undefined {
-  const colour = videoColour(codec, config);
-  return colour && HDR_RANGES.get(colour.transfer);
+  return videoHdrRange(codec, config)?.toUpperCase();
 }

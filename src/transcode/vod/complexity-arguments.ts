@@ -1,7 +1,8 @@
+import { escaped, type ToneMapper } from '../tone-map.ts';
 import { MAX_STEP } from './complexity.ts';
 import { masterInputArguments } from './master-input.ts';
 import { QUIETLY, seekArguments } from './piece-arguments.ts';
-import { escaped, type FrameRange, pieceGraph, type ToneMapper } from './piece-filters.ts';
+import { type FrameRange, pieceGraph } from './piece-filters.ts';
 import type { PieceSeek } from './piece-seeks.ts';
 import type { Master, MasterVideo, PlannedRung, PlannedVideo, QualityMetric } from './title-plan.ts';
 import { MAX_WORK_PIXELS, MAX_WORK_STREAMS } from './work-limits.ts';

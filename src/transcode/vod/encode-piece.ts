@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { AppError } from '../../base/errors.ts';
 import { PermanentJobError } from '../../state/job-queue.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
+import type { ToneMapper } from '../tone-map.ts';
 import { pieceArguments } from './piece-arguments.ts';
 import { PieceCheck, type PieceFound } from './piece-check.ts';
 import { pieceTimescale } from './piece-encoders.ts';
 import { type PieceSeek, pieceSeeks, type SeekMemory } from './piece-seeks.ts';
 import { isAwaited, MAX_PIECE_THREADS, pieceThreads } from './piece-threads.ts';
-import type { FrameRange, ToneMapper } from './piece-filters.ts';
+import type { FrameRange } from './piece-filters.ts';
 import {
   type MasterVideo,
   type PieceResult,

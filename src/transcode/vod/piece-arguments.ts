@@ -1,7 +1,8 @@
+import type { ToneMapper } from '../tone-map.ts';
 import { MAX_WORK_PIXELS, MAX_WORK_STREAMS } from './work-limits.ts';
 import { masterInputArguments } from './master-input.ts';
 import { pieceOutput } from './piece-encoders.ts';
-import { pieceGraph, type FrameRange, type ToneMapper } from './piece-filters.ts';
+import { pieceGraph, type FrameRange } from './piece-filters.ts';
 import type { PieceSeek } from './piece-seeks.ts';
 import type { MasterVideo, PlannedRung, PlannedVideo } from './title-plan.ts';
 import { OUTPUT } from './work-run.ts';

@@ -1,17 +1,6 @@
+import { largestPicture, SAID_TO_BE_HD, toneMapFilters, type ToneMapper } from '../tone-map.ts';
 import type { MasterVideo, PlannedRung, PlannedVideo, Ratio } from './title-plan.ts';
 
-/** What HDR is brought down to SDR with. */
-export type ToneMapper =
-  /** Linear light and a filmic curve: libzimg's filter and ffmpeg's own. */
-  | { readonly kind: 'zscale' }
-  /** A table of our own, of one transfer each: paths of .cube files. */
-  | { readonly kind: 'table'; readonly pq: string; readonly hlg: string };
-
-/** White of the display that the curve is made for, and the brightest that is expected, in units of it. */
-const NOMINAL_NITS = 100;
-const PEAK = 10;
-
-const TRANSFER = { pq: 'smpte2084', hlg: 'arib-std-b67' } as const;
 /** Pictures with at least so many lines, either way, that do not say otherwise are in the colours of HD. */
 const HD_LINES = 720;
 
@@ -48,36 +37,6 @@ export function fromStart(filter: 'setpts' | 'asetpts', startMs: number): string
   return `${filter}=round(PTS-(${startMs / 1000})/TB)`;
 }
 
-/** To SDR in the colours of HD, at a size. */
-export function toneMapFilters(
-  range: 'pq' | 'hlg',
-  mapper: ToneMapper,
-  { width, height }: Pick<PlannedRung, 'width' | 'height'>,
-): string[] {
-  if (mapper.kind === 'table') {
-    return [
-      `scale=${width}:${height}:flags=bicubic:in_color_matrix=bt2020`,
-      'format=gbrp10le',
-      `lut3d=file=${escaped(mapper[range])}:interp=tetrahedral`,
-      'scale=out_color_matrix=bt709:out_range=tv',
-      'format=yuv420p',
-    ];
-  }
-  return [
-    `zscale=w=${width}:h=${height}:tin=${TRANSFER[range]}:min=2020_ncl:pin=2020:t=linear:npl=${NOMINAL_NITS}`,
-    'format=gbrpf32le',
-    'zscale=p=709',
-    `tonemap=hable:desat=0:peak=${PEAK}`,
-    'zscale=t=709:m=709:r=limited',
-    'format=yuv420p',
-  ];
-}
-
-/** A value of a filter's option, as a filter graph is to have it: once for the option, once for the graph. */
-export function escaped(value: string): string {
-  return value.replaceAll(/[\\':]/g, '\\$&').replaceAll(/[\\'[\],;]/g, '\\$&');
-}
-
 /** To one rung's size and square pixels, in the colours of HD, which the frames then say of themselves. */
 export function rungFilters(
   { width, height }: Pick<PlannedRung, 'width' | 'height'>,
@@ -88,7 +47,7 @@ export function rungFilters(
     `scale=${width}:${height}:flags=bicubic${from}:out_color_matrix=bt709:out_range=tv`,
     'format=yuv420p',
     'setsar=1',
-    'setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709',
+    SAID_TO_BE_HD,
   ];
 }
 
@@ -114,8 +73,7 @@ export function pieceGraph(graph: PieceGraph): string {
     deinterlace: video.isInterlaced,
     padded: graph.padded,
   });
-  const largest = rungs.reduce((best, rung) => (rung.width > best.width ? rung : best));
-  const toned = video.toneMap ? toneMapFilters(video.toneMap, graph.toneMapper, largest) : [];
+  const toned = video.toneMap ? toneMapFilters(video.toneMap, graph.toneMapper, largestPicture(rungs)) : [];
   const matrix = video.toneMap ? 'bt709' : assumedMatrix(master);
   const pads = rungs.map((_, index) => `[s${index}]`).join('');
   const head = `[0:${master.index}]${[...grid, ...toned].join(',')},split=${rungs.length}${pads}`;

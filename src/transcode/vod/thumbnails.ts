@@ -2,10 +2,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PermanentJobError } from '../../state/job-queue.ts';
 import { decodeCost } from '../encoding-cost.ts';
+import { type ToneMapper, toneMapFilters } from '../tone-map.ts';
 import type { Attempt, WorkDeps } from './encode-piece.ts';
 import { masterInputArguments } from './master-input.ts';
 import { QUIETLY } from './piece-arguments.ts';
-import { assumedMatrix, fromStart, type ToneMapper, toneMapFilters } from './piece-filters.ts';
+import { assumedMatrix, fromStart } from './piece-filters.ts';
 import {
   type MasterVideo,
   type PlannedThumbnails,

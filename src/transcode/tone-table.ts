@@ -1,3 +1,5 @@
+import type { HdrRange } from '../media/colour.ts';
+
 /** Points along each side of the table; between them ffmpeg interpolates. */
 const SIZE = 33;
 /** White of the display the picture is made for; brightest that is expected, in units of it. */
@@ -50,7 +52,7 @@ function toSdr(nits: Rgb): Rgb {
  * A table for ffmpeg's lut3d (the text of a .cube file) that brings RGB in the colours and transfer of HDR down to SDR in
  * BT.709. For an ffmpeg that cannot reckon with linear light.
  */
-export function toneTable(range: 'pq' | 'hlg'): string {
+export function toneTable(range: HdrRange): string {
   const lines = [`LUT_3D_SIZE ${SIZE}`];
   const at = (index: number): number => index / (SIZE - 1);
   for (let b = 0; b < SIZE; b++) {
