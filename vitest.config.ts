@@ -22,7 +22,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          testTimeout: 120_000,
+          // They bound a hang: each wait within has its own limit, and a slow machine uses several of them up.
+          testTimeout: 240_000,
           hookTimeout: 120_000,
           // Chromium and ffmpeg share two cores: one browser at a time keeps playback honest.
           fileParallelism: false,

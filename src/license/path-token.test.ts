@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cpuMs } from '../../test/support/cpu-time.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { PathTokens, splitTokenPath } from './path-token.ts';
 
@@ -56,9 +57,10 @@ describe('a path token', () => {
   it('is checked in microseconds', () => {
     const { tokens, token } = fixture();
     for (let i = 0; i < 20_000; i++) tokens.verify(token);
-    const startMs = performance.now();
-    for (let i = 0; i < 20_000; i++) tokens.verify(token);
-    const micros = ((performance.now() - startMs) * 1000) / 20_000;
+    const spentMs = cpuMs(() => {
+      for (let i = 0; i < 20_000; i++) tokens.verify(token);
+    });
+    const micros = (spentMs * 1000) / 20_000;
     // The aim is 20 us; a loaded machine is not the token's fault.
     expect(micros).toBeLessThan(200);
   });

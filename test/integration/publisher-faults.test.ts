@@ -282,7 +282,8 @@ describe.concurrent('a publisher', () => {
     const askedMs = performance.now();
     stranger.publish(key.key);
     await stranger.untilStatus('NetStream.Publish.BadName');
-    expect(performance.now() - askedMs).toBeLessThan(200);
+    // At once, and not only when the first one's time for silence is over.
+    expect(performance.now() - askedMs).toBeLessThan(3000);
     await stranger.untilClosed();
     const { order } = await served(rejecting, 'kept');
     expect(order).toMatch(/^A+$/);

@@ -51,5 +51,5 @@ export function broadcastSmallDemo(publishUrl: string): DemoBroadcast {
 /** Waits until a server has a stream's playlist, given as `<stream>/<rendition>`. */
 export async function whenListed(server: TestServer, path: string): Promise<void> {
   const url = `${server.mediaUrl}/live/${path}.m3u8`;
-  await until(async () => (await statusOf(url)) === 200, `${path} on the air`, 30_000);
+  await until(async () => (await statusOf(url)) === 200, `${path} on the air`, 60_000);
 }

@@ -65,7 +65,7 @@ export async function whenPlaying(page: Page): Promise<PageReading> {
       return reading.state === 'playing' && reading.glassToGlassMs !== undefined ? reading : undefined;
     },
     'playing, with the clock in the picture readable',
-    40_000,
+    60_000,
   );
 }
 
@@ -91,7 +91,7 @@ export function glanceAtPage(page: Page): Promise<PageGlance> {
 }
 
 /** Waits until the rendition with this id is shown, and plays. */
-export async function whenShown(page: Page, rendition: string, withinMs = 30_000): Promise<PageGlance> {
+export async function whenShown(page: Page, rendition: string, withinMs = 60_000): Promise<PageGlance> {
   return until(
     async () => {
       const reading = await glanceAtPage(page);
