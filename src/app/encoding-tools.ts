@@ -4,7 +4,7 @@ import type { Config } from '../config.ts';
 import type { ToneMapper } from '../transcode/tone-map.ts';
 import { chooseToneMapper } from '../transcode/tone-mapper.ts';
 
-/** Where encoding puts what is of no use once it is over. */
+/** Where encoding puts what it can make again. */
 export function scratchFolder({ dataDir }: Pick<Config, 'dataDir'>): string {
   return join(resolve(dataDir), 'scratch');
 }

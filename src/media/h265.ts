@@ -1,3 +1,4 @@
+import { sameBytes } from '../base/same-bytes.ts';
 import { type HevcProfile, type HevcSps, parseHevcSps } from './h265-sps.ts';
 import { isLengthSize, readLength, rewriteNalUnits, walkNalUnits } from './nal-units.ts';
 
@@ -260,10 +261,6 @@ function replaceSet(list: Uint8Array[], unit: Uint8Array): boolean {
   if (same >= 0) list[same] = new Uint8Array(unit);
   else list.push(new Uint8Array(unit));
   return true;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 /** The set's own id, by which a later one replaces it (7.3.2). -1 when it cannot be read. */

@@ -1,6 +1,7 @@
+import { sameBytes } from '../base/same-bytes.ts';
 import type { Sample, VideoTrack } from '../stream/track.ts';
 import type { DropReason, PackagerMetrics } from './packager-metrics.ts';
-import { type LivePeriod, type PreparedTrack, prepareTrack, sameBytes } from './period-factory.ts';
+import { type LivePeriod, type PreparedTrack, prepareTrack } from './period-factory.ts';
 import { MAX_LATE_SECONDS, RungFollower } from './rung-follower.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 import type { WindowStore } from './window-store.ts';

@@ -321,7 +321,8 @@ export class PackagingRun {
       return undefined;
     }
     if (!follower.add(sample)) this.#drop('held_too_long');
-    this.#alone.others += sample.duration / follower.packager.rendition.timescale;
+    // The rendition has another one until its next segment begins, when the sample rate has changed.
+    this.#alone.others += sample.duration / (this.#track(sample.kind)?.timescale ?? 1);
     this.#alone.lead = 0;
     return follower;
   }

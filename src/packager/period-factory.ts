@@ -1,3 +1,4 @@
+import { sameBytes } from '../base/same-bytes.ts';
 import { writeInitSegment } from '../media/isobmff/init-segment.ts';
 import type { SampleEncryptor } from '../media/isobmff/sample-encryptor.ts';
 import type { TrackProtection } from '../media/protection.ts';
@@ -177,8 +178,4 @@ export function sameInit(before: Programme, after: Programme, id: string): boole
   const first = before.tracks.get(id);
   const second = after.tracks.get(id);
   return first !== undefined && second !== undefined && sameBytes(first.init, second.init);
-}
-
-export function sameBytes(first: Uint8Array, second: Uint8Array): boolean {
-  return first.length === second.length && first.every((byte, index) => byte === second[index]);
 }

@@ -43,13 +43,14 @@ export interface ProgrammeStart {
  * keeps the journal.
  */
 export class SlotLedger {
+  /** Of what is in the columns: their ids and keys. */
+  readonly periods: StreamPeriods;
   readonly #stream: string;
   readonly #store: WindowStore;
   readonly #segmentMs: number;
   readonly #deps: PackagerDeps;
   readonly #record: StreamRecord | undefined;
   readonly #packagers = new Map<string, RenditionPackager>();
-  readonly periods: StreamPeriods;
   #slot: Slot | undefined;
   /** Where the media of the closed slots ends, ms since the epoch; meaningful while no slot is open. */
   #endMs = 0;

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { AppError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { JOB_SCRIPTS } from './bullmq-job-scripts.ts';
-import { RedisNodes } from './redis-nodes.ts';
+import { RedisNodes, type RedisNodesDeps } from './redis-nodes.ts';
 import type { RedisSettings } from './redis-settings.ts';
 
 export interface JobConnectionDeps {
@@ -11,8 +11,7 @@ export interface JobConnectionDeps {
   readonly log: Logger;
   /** 0 to 1. */
   readonly random: () => number;
-  /** See {@link RedisNodes}. */
-  readonly durable: { readonly set: (value: 0 | 1) => void };
+  readonly durable: RedisNodesDeps['durable'];
 }
 
 type Argument = string | number;

@@ -11,7 +11,7 @@ export interface RedisNodesDeps {
   /** 1 while what all nodes have acknowledged outlives their processes, 0 while not. */
   readonly durable: { readonly set: (value: 0 | 1) => void };
   /** Of who waits until something is written: see {@link WriteConfirmer}. */
-  readonly patienceMs?: number;
+  readonly patienceMs?: number | undefined;
 }
 
 interface Confirmers {
@@ -115,8 +115,7 @@ export class RedisNodes {
       const { clock, patienceMs } = this.#deps;
       confirmers = {
         writes: new WriteConfirmer(node, {
-          clock,
-          ...(patienceMs === undefined ? {} : { patienceMs }),
+          ...{ clock, patienceMs },
           onDurability: (isDurable, reason) => this.#setDurability(node, isDurable, reason),
         }),
         replicas: this.#minReplicas > 0 ? new ReplicaConfirmer(node, this.#minReplicas) : undefined,

@@ -6,8 +6,8 @@ export interface WriteConfirmerDeps {
   readonly clock: Clock;
   /** Whether writes outlive the process of Redis, or why not: called when it is found out, and again when it is otherwise. */
   readonly onDurability: (isDurable: boolean, reason?: string) => void;
-  /** Nobody waits longer. As long as a call of a viewer may take in all, when missing. */
-  readonly patienceMs?: number;
+  /** Nobody waits longer; {@link PATIENCE_MS} when missing. */
+  readonly patienceMs?: number | undefined;
 }
 
 interface Waiter {
@@ -17,6 +17,7 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
+/** As long as a call of a viewer may take in all. */
 const PATIENCE_MS = 300;
 /** Pauses between questions while Redis holds its file back; the first two are asked at once. */
 const MIN_PAUSE_MS = 1;

@@ -1,3 +1,4 @@
+import { sameBytes } from '../base/same-bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { type AudioConfig, audioFrameTicks, parseAudioConfig } from '../media/audio-config.ts';
@@ -399,10 +400,6 @@ function newWatch(): KindWatch {
 
 function isRepeat(raw: RawSample, last: RawSample | undefined): boolean {
   return last !== undefined && raw.dts === last.dts && sameBytes(raw.data, last.data);
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
 function isStuck(sample: SourceSample, watch: KindWatch): boolean {

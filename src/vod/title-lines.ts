@@ -1,5 +1,5 @@
 import { AppError } from '../base/errors.ts';
-import { sameBytes } from '../packager/period-factory.ts';
+import { sameBytes } from '../base/same-bytes.ts';
 import type { LockedTrack, PeriodCipher } from '../packager/period-cipher.ts';
 import { type PackagedSegment, TitleTrackPackager } from '../packager/vod/title-track-packager.ts';
 import type { Sample, Track } from '../stream/track.ts';
